@@ -1,0 +1,98 @@
+//! [`Cache`] and [`Builder`]: declare entries, spawn, read.
+
+mod builder;
+mod read;
+
+use std::any::TypeId;
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::Builder;
+
+use crate::clock::Clock;
+use crate::entry::Key;
+use crate::error::{Error, ErrorKind};
+use crate::mode::Mode;
+use crate::refresher::{Message, Refresher};
+use crate::snapshot::{Held, Value, not_loaded};
+
+/// Entries that are kept fresh, and may be read without locks.
+///
+/// Made by [`Builder::spawn`]. Clones are handles to one cache; when the last is dropped the
+/// refresher ends, and with it every fetch in flight.
+#[derive(Clone)]
+pub struct Cache {
+    pub(crate) refresher: Refresher,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) mode: Mode,
+}
+
+impl Cache {
+    /// The kind of environment this cache works for.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Finds an entry by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Key`] if no entry has the name, or the one that has it holds another type.
+    pub fn key<T: 'static>(&self, name: &str) -> Result<Key<T>, Error> {
+        let state = self.refresher.reader().load();
+        let mut entries = state.catalog.entries.iter().enumerate();
+        let Some((index, definition)) = entries.find(|(_, it)| &*it.name == name) else {
+            return Err(Error::new(ErrorKind::Key, format!("no entry is named \"{name}\"")));
+        };
+        if definition.holds != TypeId::of::<T>() {
+            let message = format!("the entry does not hold a {}", std::any::type_name::<T>());
+            return Err(Error::new(ErrorKind::Key, message).entry_named(&definition.name));
+        }
+        Ok(Key::new(state.cache, index))
+    }
+
+    /// Declares that what the entry holds is wrong, whatever its age: no read that begins after this
+    /// returns gets it, and a fetch that is under way is discarded.
+    ///
+    /// Entries that share the request share the fate. Snapshots that were taken before keep what
+    /// they have. The next read fetches; so does the next INVOKE.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Key`] for a key of another cache; [`ErrorKind::Stopped`] if the refresher has
+    /// ended, in which case the value stays.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the entry may be invalidated, or not, if the future is dropped.
+    pub async fn invalidate<T>(&self, key: Key<T>) -> Result<(), Error> {
+        self.refresher.reader().load().find(key)?;
+        self.refresher.ask(|done| Message::Invalidate { entry: key.entry, done }).await
+    }
+
+    /// Whatever the entry holds, however old it is; the value says so itself.
+    ///
+    /// Makes no request and never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotLoaded`] if it holds nothing; [`ErrorKind::Key`] for a key of another cache.
+    pub fn peek<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<Value<T>, Error> {
+        let state = self.refresher.reader().load();
+        let (slot, definition) = state.find(key)?;
+        let now = self.clock.now();
+        let stale = |held: &Held| !definition.policy.fresh(held.began).admits(now);
+        slot.held()
+            .and_then(|held| Value::new(held, now, stale(held)))
+            .ok_or_else(|| not_loaded(definition))
+    }
+}
+
+/// The entries' names; never their values.
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.refresher.reader().load();
+        let names: Vec<&str> = state.catalog.entries.iter().map(|it| &*it.name).collect();
+        f.debug_struct("Cache").field("entries", &names).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,274 @@
+//! [`Builder`]: what a cache holds and how it works, declared and then spawned.
+
+use std::any::TypeId;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+#[cfg(feature = "aws")]
+use aws_types::SdkConfig;
+
+use super::Cache;
+use crate::clock::{Clock, SystemClock};
+use crate::entry::{Definition, Key, Loading};
+use crate::error::{Error, ErrorKind};
+use crate::freshness::Bounds;
+use crate::mode::Mode;
+use crate::refresher::{Cause, Driver, Plan, Refresher, Settings};
+use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot};
+use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
+
+/// Every cache has a number of its own, by which keys know theirs.
+static CACHES: AtomicU64 = AtomicU64::new(1);
+
+/// Time that a fetch may take beyond its timeout before it counts as frozen in flight.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Declares the entries of a [`Cache`] and how it works.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lambda_cache::{Builder, from_fn};
+/// use std::time::Duration;
+///
+/// # async fn fetch_limit() -> Result<u32, std::io::Error> { Ok(7) }
+/// let mut builder = Builder::new();
+/// let limit = builder.add(from_fn("limit", fetch_limit).max_age(Duration::from_secs(300)));
+/// let cache = builder.init_deadline(Duration::from_secs(5)).spawn().await?;
+/// assert_eq!(*cache.get(limit).await?, 7);
+/// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
+/// ```
+#[must_use = "a builder does nothing before `spawn`"]
+pub struct Builder {
+    cache: u64,
+    connections: Connections,
+    registry: Registry,
+    definitions: Vec<Definition>,
+    decoders: Vec<Decode>,
+    errors: Vec<Error>,
+    clock: Arc<dyn Clock>,
+    mode: Mode,
+    init_deadline: Duration,
+    operation_timeout: Duration,
+    hold_limit: Duration,
+    seed: Option<u64>,
+}
+
+impl Cache {
+    /// Begins a cache whose AWS sources use this configuration: its region, credentials, endpoint,
+    /// retries and HTTP client.
+    ///
+    /// Clients are made with timeouts and an idle pool that suit an environment which freezes,
+    /// unless the configuration has an HTTP client or timeouts of its own.
+    #[cfg(feature = "aws")]
+    pub fn builder(aws: &SdkConfig) -> Builder {
+        let mut builder = Builder::new();
+        builder.connections = Connections::to(aws);
+        builder
+    }
+}
+
+impl Builder {
+    /// Begins a cache without AWS sources.
+    pub fn new() -> Self {
+        Self {
+            cache: CACHES.fetch_add(1, Ordering::Relaxed),
+            connections: Connections::default(),
+            registry: Registry::default(),
+            definitions: Vec::new(),
+            decoders: Vec::new(),
+            errors: Vec::new(),
+            clock: Arc::new(SystemClock::new()),
+            mode: Mode::detect(),
+            init_deadline: Duration::from_secs(8),
+            operation_timeout: Duration::from_secs(5),
+            hold_limit: Duration::from_millis(250),
+            seed: None,
+        }
+    }
+
+    /// Adds an entry, and gives the key to read it with.
+    ///
+    /// What is wrong with its declaration is reported by [`spawn`](Self::spawn).
+    pub fn add<D, T>(&mut self, entry: Entry<D, T>) -> Key<T>
+    where
+        D: Declare + 'static,
+        T: Send + Sync + 'static,
+    {
+        let key = Key::new(self.cache, self.definitions.len());
+        match self.define(entry) {
+            Ok((definition, decode)) => {
+                self.definitions.push(definition);
+                self.decoders.push(decode);
+            }
+            Err(error) => self.errors.push(error),
+        }
+        key
+    }
+
+    fn define<D, T>(&mut self, entry: Entry<D, T>) -> Result<(Definition, Decode), Error>
+    where
+        D: Declare + 'static,
+        T: Send + Sync + 'static,
+    {
+        let declared = entry.asks.declare(&mut self.connections)?;
+        let request = self.registry.request(&declared.source, declared.request);
+        let definition = entry.options.check(declared.name, request, TypeId::of::<T>())?;
+        Ok((definition, erase_decode::<D, T>(entry.decode)))
+    }
+
+    /// How long init may take. Lambda gives on-demand functions 10 seconds. Defaults to 8 seconds.
+    pub fn init_deadline(mut self, deadline: Duration) -> Self {
+        self.init_deadline = deadline;
+        self
+    }
+
+    /// How long one fetch may take, all its attempts together. Within an invocation it is cut to
+    /// less than the time left. Defaults to 5 seconds.
+    pub fn operation_timeout(mut self, timeout: Duration) -> Self {
+        self.operation_timeout = timeout;
+        self
+    }
+
+    /// How long the environment may be kept from freezing after the handler has ended, so that
+    /// fetches can end in peace. It is billed; the response is not delayed by it. What has not ended
+    /// by then is cancelled, and started again at the next invocation; zero cancels at once, so that
+    /// a fetch has only as long as a handler runs. Defaults to 250 milliseconds.
+    pub fn hold_limit(mut self, limit: Duration) -> Self {
+        self.hold_limit = limit;
+        self
+    }
+
+    /// The clocks that ages are judged by. Defaults to those of the machine.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The kind of environment. Defaults to what its variables say ([`Mode::detect`]).
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Makes the jitter of refreshes and back-offs repeatable, for tests. Random by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the refresher, and fetches all entries that are not lazy: batched, in parallel.
+    ///
+    /// Calls what the sources call, such as `ssm:GetParameters`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Declaration`] if anything was declared wrongly, before any request is made;
+    /// [`ErrorKind::Init`] if an entry could not be fetched, or not before the init deadline. Either
+    /// names every entry that is at fault ([`Error::others`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the refresher and every fetch.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled.
+    pub async fn spawn(mut self) -> Result<Cache, Error> {
+        self.check_names();
+        if !self.errors.is_empty() {
+            let message = "the cache is declared wrongly:";
+            return Err(Error::several(ErrorKind::Declaration, message, self.errors));
+        }
+        let catalog = Arc::new(Catalog {
+            entries: self.definitions,
+            patience: self.operation_timeout + GRACE,
+        });
+        let slot = |definition: &Definition| match definition.loading {
+            Loading::AtInit => Slot::Missing,
+            Loading::Lazy => Slot::Unread,
+        };
+        let slots: Vec<Slot> = catalog.entries.iter().map(slot).collect();
+        let bounds = catalog.entries.iter().zip(&slots);
+        let bounds = bounds.map(|(definition, slot)| slot.bounds(&definition.policy));
+        let bounds = bounds.fold(Bounds::ALWAYS, Bounds::and);
+        let publisher = Publisher::new(self.cache, catalog, slots, bounds);
+        let settings = Settings {
+            clock: Arc::clone(&self.clock),
+            driver: if self.mode.freezes() { Driver::Invocations } else { Driver::Timers },
+            operation_timeout: self.operation_timeout,
+            hold_limit: self.hold_limit,
+            seed: self.seed,
+        };
+        let (sources, requests) = self.registry.finish();
+        let plan = Plan { sources, requests, decoders: self.decoders };
+        let cache = Cache {
+            refresher: Refresher::spawn(plan, settings, publisher),
+            clock: self.clock,
+            mode: self.mode,
+        };
+        cache.load(self.init_deadline).await?;
+        Ok(cache)
+    }
+
+    fn check_names(&mut self) {
+        let mut names = HashSet::new();
+        for definition in &self.definitions {
+            if !names.insert(Arc::clone(&definition.name)) {
+                let message = "two entries have this name; give one another with `.name(..)`";
+                let error = Error::new(ErrorKind::Declaration, message);
+                self.errors.push(error.entry_named(&definition.name));
+            }
+        }
+    }
+}
+
+impl Cache {
+    /// Waits until every entry has been fetched or has failed.
+    async fn load(&self, deadline: Duration) -> Result<(), Error> {
+        let read = Read { kind: ReadKind::Snapshot, after: 0 };
+        let all = self.wait(None, read, Cause::Init, |state, _| {
+            let missing = state.slots().any(|slot| matches!(slot, Slot::Missing));
+            if missing { ControlFlow::Continue(true) } else { ControlFlow::Break(()) }
+        });
+        let in_time = tokio::time::timeout(deadline, all).await;
+        let state = self.refresher.reader().load();
+        let late = || {
+            let message = format!("it was not fetched within the init deadline of {deadline:?}");
+            Error::new(ErrorKind::Timeout, message)
+        };
+        let failed: Vec<Error> = state
+            .slots()
+            .zip(&state.catalog.entries)
+            .filter_map(|(slot, definition)| {
+                let error = match (slot, &in_time) {
+                    (Slot::Failed(_, failure), _) => failure.error.clone(),
+                    (Slot::Missing, Ok(Err(stopped))) => stopped.clone(),
+                    (Slot::Missing, _) => late(),
+                    _ => return None,
+                };
+                Some(error.entry_named(&definition.name))
+            })
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let message = format!("{} of {} entries could not be loaded:", failed.len(), state.catalog.entries.len());
+        Err(Error::several(ErrorKind::Init, message, failed))
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("entries", &self.definitions).finish_non_exhaustive()
+    }
+}

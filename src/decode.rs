@@ -1,0 +1,89 @@
+//! From what a source sent to what the handler reads: text, list, JSON.
+//!
+//! Decoding happens once per change, not per read. A [`DecodeError`] never quotes the value.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+/// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeError(String);
+
+impl DecodeError {
+    /// An error with this explanation, which must not contain the value or any part of it: it is
+    /// logged and handed to readers.
+    pub fn new(explanation: impl Into<String>) -> Self {
+        Self(explanation.into())
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for DecodeError {}
+
+/// The items of a comma-separated list, as Parameter Store writes a StringList.
+pub(crate) fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
+}
+
+/// A value of type `T` from its JSON text.
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| {
+        let what = match error.classify() {
+            Category::Data => data_error(&error),
+            Category::Eof => "the text ends too early".to_owned(),
+            Category::Syntax | Category::Io => "the text is not JSON".to_owned(),
+        };
+        let (line, column) = (error.line(), error.column());
+        let target = std::any::type_name::<T>();
+        DecodeError(format!("not a {target}: {what} at line {line} column {column}"))
+    })
+}
+
+/// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
+/// missing field's name comes from the type.
+fn data_error(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => format!("field `{field}` is missing"),
+        None => "a value of another type or form than expected".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Database {
+        #[allow(dead_code)]
+        host: String,
+        #[allow(dead_code)]
+        port: u16,
+    }
+
+    #[test]
+    fn a_list_is_split_at_its_commas() {
+        assert_eq!(list("a,b,c"), ["a", "b", "c"]);
+        assert_eq!(list("a"), ["a"]);
+        assert_eq!(list("a, b,"), ["a", " b", ""]);
+    }
+
+    #[test]
+    fn a_decode_error_says_where_and_quotes_nothing() {
+        let error = json::<Database>(r#"{"host": "h", "port": "hunter2"}"#).expect_err("a string");
+        assert!(error.to_string().contains("line 1 column 31"), "{error}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let error = json::<Database>(r#"{"host": "hunter2"}"#).expect_err("no port");
+        assert!(error.to_string().contains("field `port` is missing"), "{error}");
+        let error = json::<Database>("hunter2").expect_err("no JSON");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,265 @@
+//! Whether a value is fresh, due, stale or expired: pure functions of stamps, policy and now.
+//!
+//! No clock, task or lock is in here. [`age`] says how old a value is, if anyone can tell;
+//! [`Bounds`] is the same judgement turned round, so that the check of many values at once is four
+//! integer comparisons.
+
+use std::time::Duration;
+
+use crate::clock::{Stamp, duration, nanos};
+
+/// How far the wall clock may fall behind the monotonic one and still be believed: the time between
+/// the two readings of one stamp, ...
+const READING: Duration = Duration::from_millis(50);
+/// ... and one part in this many for slewing (the kernel slews by at most 500 ppm).
+const SLEWING: u32 = 2000;
+
+/// How old a value is at `now` whose request began at `began`, or `None` if the clocks cannot tell:
+/// the wall clock is behind the request's start, or has fallen behind the monotonic clock by more
+/// than slewing explains.
+pub(crate) fn age(began: Stamp, now: Stamp) -> Option<Duration> {
+    let wall = now.wall.saturating_sub(began.wall);
+    let monotonic = now.monotonic.saturating_sub(began.monotonic).max(0);
+    let slack = slack(duration(monotonic));
+    (wall >= 0 && wall.saturating_add(slack) >= monotonic).then(|| duration(wall.max(monotonic)))
+}
+
+fn slack(elapsed: Duration) -> i64 {
+    nanos(READING + elapsed / SLEWING)
+}
+
+/// The instants at which something holds: what a stamp and an age allow, or what several do at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The monotonic clock must be before this.
+    monotonic_end: i64,
+    /// The wall clock must be before this, ...
+    wall_end: i64,
+    /// ... and not before this.
+    wall_start: i64,
+    /// The wall clock must be ahead of the monotonic one by at least this: a freeze makes the lead
+    /// larger; what makes it smaller is a clock set back.
+    least_lead: i64,
+}
+
+impl Bounds {
+    /// Holds at every instant.
+    pub(crate) const ALWAYS: Self = Self {
+        monotonic_end: i64::MAX,
+        wall_end: i64::MAX,
+        wall_start: i64::MIN,
+        least_lead: i64::MIN,
+    };
+
+    /// Holds at no instant.
+    pub(crate) const NEVER: Self = Self {
+        monotonic_end: i64::MIN,
+        wall_end: i64::MIN,
+        wall_start: i64::MAX,
+        least_lead: i64::MAX,
+    };
+
+    /// Holds while what began at `began` is younger than `max_age` for certain.
+    pub(crate) fn of(began: Stamp, max_age: Duration) -> Self {
+        let end = nanos(max_age);
+        Self {
+            monotonic_end: began.monotonic.saturating_add(end),
+            wall_end: began.wall.saturating_add(end),
+            wall_start: began.wall,
+            least_lead: began.wall - began.monotonic - slack(max_age),
+        }
+    }
+
+    /// Holds where both hold.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            monotonic_end: self.monotonic_end.min(other.monotonic_end),
+            wall_end: self.wall_end.min(other.wall_end),
+            wall_start: self.wall_start.max(other.wall_start),
+            least_lead: self.least_lead.max(other.least_lead),
+        }
+    }
+
+    /// Whether this holds at `now`.
+    #[inline]
+    pub(crate) fn admits(&self, now: Stamp) -> bool {
+        now.monotonic < self.monotonic_end
+            && now.wall < self.wall_end
+            && now.wall >= self.wall_start
+            && now.wall - now.monotonic >= self.least_lead
+    }
+
+    /// How long after `now` the monotonic clock reaches the end, at the latest.
+    pub(crate) fn remaining(&self, now: Stamp) -> Duration {
+        duration(self.monotonic_end.saturating_sub(now.monotonic))
+    }
+}
+
+/// How old the values of an entry may be, and when they are refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// The hard bound: an older value is not served. `None`: it never expires.
+    pub(crate) max_age: Option<Duration>,
+    /// The soft bound: an older value is served, but due for refresh. `None`: three quarters of
+    /// the hard one.
+    pub(crate) refresh_after: Option<Duration>,
+    /// How much longer than `max_age` a value may be served while refreshes fail.
+    pub(crate) stale_if_error: Duration,
+}
+
+impl Policy {
+    /// The bound within which a value that was asked for at `began` is fresh.
+    pub(crate) fn fresh(&self, began: Stamp) -> Bounds {
+        self.max_age.map_or(Bounds::ALWAYS, |age| Bounds::of(began, age))
+    }
+
+    /// The bound within which such a value may be served while refreshes fail.
+    pub(crate) fn stale(&self, began: Stamp) -> Bounds {
+        match self.max_age {
+            Some(age) => Bounds::of(began, age.saturating_add(self.stale_if_error)),
+            None => Bounds::ALWAYS,
+        }
+    }
+
+    /// The bound within which such a value is not yet due for refresh.
+    ///
+    /// `jitter` in 0..1 brings the refresh forward by up to a tenth, so that environments which
+    /// started together do not refresh together. An age of zero is never due: every read fetches,
+    /// so a schedule would be a hot loop.
+    pub(crate) fn due(&self, began: Stamp, jitter: f64) -> Bounds {
+        match self.soft_age() {
+            Some(soft) if self.max_age != Some(Duration::ZERO) => {
+                Bounds::of(began, soft.mul_f64(1.0 - 0.1 * jitter))
+            }
+            _ => Bounds::ALWAYS,
+        }
+    }
+
+    /// The age at which a value is due for refresh, if ever.
+    pub(crate) fn soft_age(&self) -> Option<Duration> {
+        self.refresh_after.or(self.max_age.map(|age| age * 3 / 4))
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            max_age: Some(Duration::from_secs(60)),
+            refresh_after: None,
+            stale_if_error: Duration::ZERO,
+        }
+    }
+}
+
+const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// How long to wait after so many failures in a row: exponential with full jitter (`jitter` in
+/// 0..1), at most half a minute.
+pub(crate) fn back_off(failures: u32, jitter: f64) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST_BACK_OFF * 2u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: i64 = 1_000_000_000;
+    const BEGAN: Stamp = Stamp { monotonic: 7 * SECOND, wall: 1_000_000 * SECOND };
+
+    fn after(monotonic: i64, wall: i64) -> Stamp {
+        Stamp {
+            monotonic: BEGAN.monotonic + monotonic * SECOND,
+            wall: BEGAN.wall + wall * SECOND,
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn age_is_the_larger_of_the_two_clocks() {
+        assert_eq!(age(BEGAN, after(5, 5)), Some(Duration::from_secs(5)));
+        assert_eq!(age(BEGAN, after(5, 605)), Some(Duration::from_secs(605)));
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_proves_nothing() {
+        assert_eq!(age(BEGAN, after(5, -3600)), None);
+        assert_eq!(age(BEGAN, after(3610, 10)), None);
+        assert!(!Bounds::of(BEGAN, MINUTE).admits(after(5, -3600)));
+    }
+
+    #[test]
+    fn a_value_is_fresh_before_its_max_age_and_not_at_it() {
+        let bounds = Bounds::of(BEGAN, MINUTE);
+        let end = BEGAN.later_by(MINUTE);
+        assert!(bounds.admits(end.earlier_by(Duration::from_nanos(1))));
+        assert!(!bounds.admits(end));
+    }
+
+    #[test]
+    fn a_short_freeze_expires_nothing_and_a_long_one_does() {
+        let bounds = Bounds::of(BEGAN, MINUTE);
+        assert!(bounds.admits(after(1, 31)));
+        assert!(!bounds.admits(after(1, 61)));
+    }
+
+    #[test]
+    fn an_age_of_zero_is_never_fresh_and_never_due() {
+        let policy = Policy { max_age: Some(Duration::ZERO), ..Policy::default() };
+        assert!(!policy.fresh(BEGAN).admits(BEGAN));
+        assert_eq!(policy.due(BEGAN, 0.5), Bounds::ALWAYS);
+    }
+
+    #[test]
+    fn a_refresh_is_due_at_three_quarters_of_max_age_or_up_to_a_tenth_before() {
+        let policy = Policy::default();
+        assert!(policy.due(BEGAN, 0.0).admits(after(44, 44)));
+        assert!(!policy.due(BEGAN, 0.0).admits(after(45, 45)));
+        assert!(policy.due(BEGAN, 1.0).admits(after(40, 40)));
+        assert!(!policy.due(BEGAN, 1.0).admits(after(41, 41)));
+    }
+
+    #[test]
+    fn back_off_doubles_up_to_half_a_minute() {
+        assert_eq!(back_off(1, 1.0), Duration::from_millis(200));
+        assert_eq!(back_off(3, 1.0), Duration::from_millis(800));
+        assert_eq!(back_off(u32::MAX, 1.0), LONGEST_BACK_OFF);
+        assert_eq!(back_off(3, 0.0), Duration::ZERO);
+    }
+
+    fn stamps() -> impl Strategy<Value = Stamp> {
+        (0..200 * SECOND, 999_900 * SECOND..1_000_200 * SECOND)
+            .prop_map(|(monotonic, wall)| Stamp { monotonic, wall })
+    }
+
+    proptest! {
+        // The slack of a bound is that of its whole max age, the slack of an age that of the time
+        // gone by, so the bound may be the more lenient one by the slewing of one max age.
+        #[test]
+        fn bounds_agree_with_age(began in stamps(), now in stamps(), max_age in 1u64..120) {
+            let max_age = Duration::from_secs(max_age);
+            prop_assume!(now.monotonic >= began.monotonic);
+            let young = age(began, now).is_some_and(|age| age < max_age);
+            if young {
+                prop_assert!(Bounds::of(began, max_age).admits(now));
+            } else if Bounds::of(began, max_age).admits(now) {
+                let slewed = now.later_by(max_age / SLEWING).wall;
+                prop_assert!(age(began, Stamp { wall: slewed, ..now }).is_some());
+            }
+        }
+
+        #[test]
+        fn joint_bounds_hold_exactly_where_both_do(
+            a in stamps(), b in stamps(), now in stamps(), x in 1u64..120, y in 1u64..120
+        ) {
+            let (a, b) = (
+                Bounds::of(a, Duration::from_secs(x)),
+                Bounds::of(b, Duration::from_secs(y)),
+            );
+            prop_assert_eq!(a.and(b).admits(now), a.admits(now) && b.admits(now));
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! x
+
+mod cache;
+mod clock;
+mod decode;
+mod entry;
+mod error;
+mod freshness;
+mod mode;
+mod refresher;
+mod snapshot;
+pub mod sources;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use cache::{Builder, Cache};
+pub use clock::{Clock, Stamp, SystemClock};
+pub use decode::DecodeError;
+pub use entry::{Key, Version};
+pub use error::{Error, ErrorKind};
+pub use mode::Mode;
+pub use snapshot::{Snapshot, Value};
+pub use sources::function::from_fn;

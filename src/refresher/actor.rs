@@ -1,0 +1,278 @@
+//! The actor: one task, one inbox. Everything that can happen to it is an [`Event`], and none of its
+//! handlers awaits; fetches run in tasks of their own, so a panic or a delay in one is an event too.
+//!
+//! Of its collections, the publisher's slots are the truth about values, and `requests` about
+//! fetches. `bounds` and `failing` follow from the slots, in [`Actor::set`] alone; `schedule` from
+//! both, in [`Actor::reschedule`] alone.
+
+mod fetches;
+mod invocations;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Sleep;
+
+use self::fetches::{Request, Running};
+use super::invocation::Current;
+use super::job::Finished;
+use super::schedule::BoundsTree;
+use super::{Cause, Message, Plan, Settings};
+use crate::clock::{Clock, Stamp};
+use crate::freshness::Bounds;
+use crate::snapshot::{Failure, Publisher, Read, Retry, Slot, Verdict};
+use crate::sources::{AnySource, Decode};
+
+/// Timers further away than this look again in between: tokio's cannot wait for ever.
+const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) struct Actor {
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    inbox: mpsc::Receiver<Message>,
+    publisher: Publisher,
+    sources: Vec<Arc<dyn AnySource>>,
+    decoders: Vec<Decode>,
+    requests: Vec<Request>,
+    /// When each request is due.
+    schedule: BoundsTree,
+    /// Until when a snapshot may be taken without looking at each entry.
+    bounds: BoundsTree,
+    /// Entries whose last fetch failed.
+    failing: BTreeSet<usize>,
+    /// When a witness last aged an entry's value.
+    aged: HashMap<usize, Stamp>,
+    /// Whether there is something to publish.
+    changed: bool,
+    /// Requests to fetch once the event is dealt with, and why.
+    launching: BTreeMap<usize, Cause>,
+    /// Requests that somebody may be waiting for: a fetch for them that is cancelled has to be
+    /// started again.
+    wanted: BTreeSet<usize>,
+    jobs: JoinSet<Vec<Finished>>,
+    running: HashMap<Id, Running>,
+    invocation: Option<Current>,
+    /// Counts invocations: a fetch of an earlier one has straddled a freeze.
+    invocations: u64,
+    /// Whether handlers tell when they begin and end.
+    handler_tells: bool,
+    /// Fetches still running when this ends are cancelled.
+    hold: Option<Pin<Box<Sleep>>>,
+    /// Those who wait until nothing is in flight.
+    stillness: Vec<oneshot::Sender<()>>,
+    /// Between the drop before a SnapStart snapshot and the restore nothing is fetched.
+    suspended: bool,
+    random: fastrand::Rng,
+}
+
+enum Event {
+    Message(Message),
+    Fetched(Result<(Id, Vec<Finished>), JoinError>),
+    HoldOver,
+    Due,
+}
+
+impl Actor {
+    pub(crate) fn new(
+        plan: Plan,
+        settings: Settings,
+        publisher: Publisher,
+        inbox: mpsc::Receiver<Message>,
+    ) -> Self {
+        let entries = &publisher.catalog().entries;
+        let mut requests: Vec<Request> = plan.requests.into_iter().map(Request::new).collect();
+        for (entry, definition) in entries.iter().enumerate() {
+            requests[definition.request].entries.push(entry);
+        }
+        let bounds = entries.iter().enumerate();
+        let bounds = bounds.map(|(entry, it)| publisher.slot(entry).bounds(&it.policy));
+        Self {
+            bounds: BoundsTree::new(bounds),
+            schedule: BoundsTree::new(requests.iter().map(|_| Bounds::ALWAYS)),
+            failing: BTreeSet::new(),
+            aged: HashMap::new(),
+            random: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            clock: Arc::clone(&settings.clock),
+            settings,
+            inbox,
+            publisher,
+            sources: plan.sources,
+            decoders: plan.decoders,
+            requests,
+            changed: false,
+            launching: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            jobs: JoinSet::new(),
+            running: HashMap::new(),
+            invocation: None,
+            invocations: 0,
+            handler_tells: false,
+            hold: None,
+            stillness: Vec::new(),
+            suspended: false,
+        }
+    }
+
+    /// Runs until every handle is gone.
+    pub(crate) async fn run(mut self) {
+        while let Some(event) = self.next_event().await {
+            match event {
+                Event::Message(message) => self.receive(message),
+                Event::Fetched(fetched) => self.fetched(fetched),
+                Event::HoldOver => self.hold_over(),
+                Event::Due => _ = self.launch_due(Cause::Timer),
+            }
+            // Messages that came together are answered by one batch.
+            while let Ok(message) = self.inbox.try_recv() {
+                self.receive(message);
+            }
+            self.launch();
+            self.publish();
+            self.answer_if_still();
+        }
+    }
+
+    async fn next_event(&mut self) -> Option<Event> {
+        let due = self.timers_run().then(|| self.schedule.next(self.clock.now())).flatten();
+        let due = async {
+            match due {
+                Some(wait) => tokio::time::sleep(wait.min(LONGEST_SLEEP)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let hold = async {
+            match &mut self.hold {
+                Some(hold) => hold.as_mut().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What has been fetched comes before what is still to be fetched: it may answer it.
+            biased;
+            Some(fetched) = self.jobs.join_next_with_id() => Some(Event::Fetched(fetched)),
+            message = self.inbox.recv() => message.map(Event::Message),
+            () = hold => Some(Event::HoldOver),
+            () = due => Some(Event::Due),
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Read { entry: None, read, cause } => self.read_all(read, cause),
+            Message::Read { entry: Some(entry), read, cause } => self.read(entry, read, cause),
+            Message::Invalidate { entry, done } => {
+                self.invalidate(entry);
+                self.publish();
+                _ = done.send(());
+            }
+            Message::HandlerBegan { invocation, done } => self.handler_began(invocation, done),
+            Message::HandlerEnded { request_id, done } => self.handler_ended(&request_id, done),
+            Message::Invoke { invocation, done } => self.invoke(invocation, done),
+            Message::Suspend { done } => self.suspend(done),
+            Message::Resume => self.resume(),
+        }
+    }
+
+
+    fn read_all(&mut self, read: Read, cause: Cause) {
+        let now = self.clock.now();
+        for entry in self.bounds.broken(now) {
+            let retry = match self.publisher.slot(entry) {
+                Slot::Failed(_, failure) => !failure.backs_off(now),
+                _ => false,
+            };
+            if retry || self.must_wait(entry, read, now) {
+                self.want(entry, cause, now);
+            }
+        }
+    }
+
+    fn read(&mut self, entry: usize, read: Read, cause: Cause) {
+        let now = self.clock.now();
+        if matches!(self.publisher.slot(entry), Slot::Unread) {
+            self.set(entry, Slot::Missing);
+        }
+        if self.must_wait(entry, read, now) {
+            self.want(entry, cause, now);
+        }
+    }
+
+    fn must_wait(&self, entry: usize, read: Read, now: Stamp) -> bool {
+        let catalog = self.publisher.catalog();
+        let verdict =
+            self.publisher.slot(entry).verdict(&catalog.entries[entry], read, now, catalog.patience);
+        matches!(verdict, Verdict::Wait)
+    }
+
+    fn invalidate(&mut self, entry: usize) {
+        let index = self.publisher.catalog().entries[entry].request;
+        self.drop_values(index);
+        // A reader that waits for the fetch in flight needs another one now.
+        if self.wanted.contains(&index) {
+            self.launching.insert(index, Cause::Restart);
+        }
+    }
+
+    /// Drops what a request's entries hold, and whatever its fetch in flight will bring.
+    fn drop_values(&mut self, index: usize) {
+        self.requests[index].flight = None;
+        self.requests[index].failures = 0;
+        for entry in self.requests[index].entries.clone() {
+            if !matches!(self.publisher.slot(entry), Slot::Unread) {
+                self.set(entry, Slot::Missing);
+            }
+        }
+        self.reschedule(index);
+    }
+
+
+    fn set(&mut self, entry: usize, slot: Slot) {
+        let policy = &self.publisher.catalog().entries[entry].policy;
+        self.bounds.set(entry, slot.bounds(policy));
+        match slot {
+            Slot::Failed(..) => self.failing.insert(entry),
+            _ => self.failing.remove(&entry),
+        };
+        self.publisher.set(entry, slot);
+        self.changed = true;
+    }
+
+    /// Works out anew when a request is due.
+    fn reschedule(&mut self, index: usize) {
+        let request = &self.requests[index];
+        let due = if request.flight.is_some() {
+            Bounds::ALWAYS
+        } else {
+            let entries = &self.publisher.catalog().entries;
+            let due = |&entry: &usize| match self.publisher.slot(entry) {
+                // A schedule for what every read fetches would be a hot loop.
+                _ if entries[entry].policy.max_age == Some(Duration::ZERO) => Bounds::ALWAYS,
+                Slot::Ready(held) => entries[entry].policy.due(held.began, request.jitter),
+                Slot::Failed(_, Failure { retry: Retry::After(back_off), .. }) => *back_off,
+                Slot::Missing => Bounds::NEVER,
+                Slot::Unread | Slot::Failed(..) => Bounds::ALWAYS,
+            };
+            request.entries.iter().map(due).fold(Bounds::ALWAYS, Bounds::and)
+        };
+        self.schedule.set(index, due);
+    }
+
+    fn publish(&mut self) {
+        if std::mem::take(&mut self.changed) {
+            self.publisher.publish(self.bounds.all());
+        }
+    }
+}
+
+/// However it ends, readers are told: a panic, an abort and the end of the runtime included.
+impl Drop for Actor {
+    fn drop(&mut self) {
+        let reason =
+            if std::thread::panicking() { "it panicked" } else { "its task or its runtime was ended" };
+        self.publisher.reader().stop(reason);
+    }
+}

@@ -1,0 +1,302 @@
+//! Fetches: which requests go together, what is in flight, and what came of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, Id, JoinError};
+use tracing::Span;
+
+use super::Actor;
+use crate::clock::{self, Stamp};
+use crate::entry::Version;
+use crate::error::{Error, ErrorKind};
+use crate::freshness::{self, Bounds};
+use crate::refresher::Cause;
+use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target};
+use crate::snapshot::{Failure, Held, Retry, Slot};
+
+/// What a fetch leaves of an invocation's time for the handler to answer in.
+const RESERVE: Duration = Duration::from_millis(50);
+
+/// One request: what is fetched at once for all the entries that share it.
+pub(super) struct Request {
+    source: usize,
+    local: usize,
+    pub(super) entries: Vec<usize>,
+    pub(super) flight: Option<Flight>,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// What the last fetch drew for how much earlier than the soft bound the next one is due.
+    pub(super) jitter: f64,
+}
+
+impl Request {
+    pub(super) fn new((source, local): (usize, usize)) -> Self {
+        Self { source, local, entries: Vec::new(), flight: None, failures: 0, jitter: 0.0 }
+    }
+}
+
+/// The fetch a request waits for; what any other brings is discarded.
+#[derive(Clone, Copy)]
+pub(super) struct Flight {
+    pub(super) task: Id,
+    number: u64,
+    began: Stamp,
+}
+
+/// A job in flight.
+pub(super) struct Running {
+    pub(super) abort: AbortHandle,
+    source: usize,
+    pub(super) parts: Vec<Part>,
+    /// The invocation it began in.
+    pub(super) invocation: u64,
+    spans: HashMap<usize, Span>,
+}
+
+impl Actor {
+    /// Sees to it that an answer to the entry's request comes. One in flight may turn out too old
+    /// for this reader, who then asks again; but not one that was frozen in flight.
+    pub(super) fn want(&mut self, entry: usize, cause: Cause, now: Stamp) {
+        let patience = self.publisher.catalog().patience;
+        let index = self.publisher.catalog().entries[entry].request;
+        self.wanted.insert(index);
+        match self.requests[index].flight {
+            Some(flight) if Bounds::of(flight.began, patience).admits(now) => {}
+            Some(_) => {
+                self.requests[index].flight = None;
+                self.launching.insert(index, Cause::Restart);
+            }
+            None => {
+                self.launching.entry(index).or_insert(cause);
+            }
+        }
+    }
+
+
+    /// Has all that is due fetched, what has expired before the rest; says how much that is.
+    pub(super) fn launch_due(&mut self, cause: Cause) -> usize {
+        let due = self.schedule.broken(self.clock.now());
+        for &index in &due {
+            self.launching.entry(index).or_insert(cause);
+        }
+        due.len()
+    }
+
+    pub(super) fn launch(&mut self) {
+        if self.suspended {
+            return;
+        }
+        let launching = std::mem::take(&mut self.launching);
+        if launching.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let broken = self.bounds.broken(now);
+        let expired = |index: &usize| {
+            self.requests[*index].entries.iter().any(|entry| broken.binary_search(entry).is_ok())
+        };
+        let (first, then): (Vec<usize>, Vec<usize>) = launching.keys().copied().partition(expired);
+        for indices in [first, then] {
+            let mut by_source: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for index in indices {
+                by_source.entry(self.requests[index].source).or_default().push(index);
+            }
+            for (source, indices) in by_source {
+                for batch in self.plan(source, indices) {
+                    self.start(source, &batch, &launching, now);
+                }
+            }
+        }
+    }
+
+    /// Splits requests of one source as the source would have it. What it leaves out, or all if its
+    /// code panics, goes one by one.
+    fn plan(&self, source: usize, indices: Vec<usize>) -> Vec<Vec<usize>> {
+        let local = |&index: &usize| self.requests[index].local;
+        let locals: Vec<usize> = indices.iter().map(local).collect();
+        let mut of_local: HashMap<usize, usize> =
+            locals.iter().copied().zip(indices.iter().copied()).collect();
+        let plan = catch_unwind(AssertUnwindSafe(|| self.sources[source].plan(&locals)));
+        let batches = plan.unwrap_or_default();
+        let mut batches: Vec<Vec<usize>> = batches
+            .iter()
+            .map(|batch| batch.iter().filter_map(|local| of_local.remove(local)).collect())
+            .collect();
+        batches.extend(locals.iter().filter_map(|local| of_local.remove(local)).map(|it| vec![it]));
+        batches.retain(|batch| !batch.is_empty());
+        batches
+    }
+
+    fn start(
+        &mut self,
+        source: usize,
+        batch: &[usize],
+        causes: &BTreeMap<usize, Cause>,
+        now: Stamp,
+    ) {
+        let parts: Vec<Part> = batch.iter().map(|&index| self.part(index)).collect();
+        let spans = parts.iter().map(|part| {
+            let cause = causes.get(&part.request).copied().unwrap_or(Cause::Restart);
+            (part.request, self.span(part, cause, batch.len()))
+        });
+        let spans = spans.collect();
+        let timeout = self.timeout(now);
+        let job = Job {
+            source: Arc::clone(&self.sources[source]),
+            parts: parts.iter().map(Part::clone).collect(),
+            timeout,
+        };
+        // Stamped and numbered before the request leaves: a fetch is as old as its question.
+        let number = self.publisher.begin_fetch();
+        let abort = self.jobs.spawn(job.run());
+        let flight = Flight { task: abort.id(), number, began: now };
+        for &index in batch {
+            self.requests[index].flight = Some(flight);
+            for entry in self.requests[index].entries.clone() {
+                if let Slot::Failed(held, failure) = self.publisher.slot(entry) {
+                    let failure = Failure { retry: Retry::Running, ..failure.clone() };
+                    let slot = Slot::Failed(held.clone(), failure);
+                    self.set(entry, slot);
+                }
+            }
+            self.reschedule(index);
+        }
+        let running = Running { abort, source, parts, invocation: self.invocations, spans };
+        self.running.insert(flight.task, running);
+    }
+
+    /// A fetch is given less time than the invocation has left, so that the handler can still say
+    /// what was wrong.
+    fn timeout(&self, now: Stamp) -> Duration {
+        let limit = self.settings.operation_timeout;
+        let Some(current) = &self.invocation else { return limit };
+        let left = current.deadline(now).monotonic() - now.monotonic();
+        if left.is_zero() {
+            // The deadline of an invocation that is over says nothing.
+            return limit;
+        }
+        limit.min(left.saturating_sub(RESERVE).max(left / 2))
+    }
+
+    fn part(&self, index: usize) -> Part {
+        let request = &self.requests[index];
+        let active = |&&entry: &&usize| !matches!(self.publisher.slot(entry), Slot::Unread);
+        let target = |&entry: &usize| Target {
+            entry,
+            held: self.publisher.slot(entry).held().map(|held| held.version.clone()),
+            decode: Arc::clone(&self.decoders[entry]),
+        };
+        Part {
+            request: index,
+            local: request.local,
+            targets: request.entries.iter().filter(active).map(target).collect(),
+        }
+    }
+
+    fn span(&self, part: &Part, cause: Cause, batch: usize) -> Span {
+        let entries = &self.publisher.catalog().entries;
+        let names: Vec<&str> = part.targets.iter().map(|it| &*entries[it.entry].name).collect();
+        tracing::debug_span!(
+            "refresh",
+            entry = names.join(","),
+            source = self.sources[self.requests[part.request].source].describe(part.local),
+            cause = cause.as_str(),
+            batch,
+            outcome = tracing::field::Empty,
+            duration_ms = tracing::field::Empty,
+        )
+    }
+
+    pub(super) fn fetched(&mut self, fetched: Result<(Id, Vec<Finished>), JoinError>) {
+        let now = self.clock.now();
+        let task = fetched.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let Some(running) = self.running.remove(&task) else { return };
+        let finished = match fetched {
+            Ok((_, finished)) => finished,
+            Err(error) if error.is_cancelled() => {
+                running.spans.values().for_each(|span| _ = span.record("outcome", "cancelled"));
+                return;
+            }
+            Err(_) => job::failed(&*self.sources[running.source], &running.parts, |what| {
+                Error::new(ErrorKind::Panic, format!("{what} panicked"))
+            }),
+        };
+        for Finished { request, outcomes } in finished {
+            let span = running.spans.get(&request);
+            let current = self.requests[request].flight.filter(|flight| flight.task == task);
+            let Some(flight) = current else {
+                span.map(|span| span.record("outcome", "discarded"));
+                continue;
+            };
+            self.requests[request].flight = None;
+            self.wanted.remove(&request);
+            let outcome = self.apply(request, flight, outcomes, now);
+            if let Some(span) = span {
+                let took = clock::duration(now.monotonic - flight.began.monotonic);
+                span.record("outcome", outcome);
+                span.record("duration_ms", took.as_secs_f64() * 1e3);
+            }
+            self.reschedule(request);
+        }
+        self.changed = true;
+    }
+
+    /// Puts the outcomes of one request into its entries' slots; says in a word what they are.
+    fn apply(
+        &mut self,
+        request: usize,
+        flight: Flight,
+        outcomes: Vec<(usize, Result<Outcome, Error>)>,
+        now: Stamp,
+    ) -> &'static str {
+        let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
+        let jitter = self.random.f64();
+        let failures = &mut self.requests[request].failures;
+        *failures = if failed { failures.saturating_add(1) } else { 0 };
+        let back_off = freshness::back_off(*failures, jitter);
+        self.requests[request].jitter = jitter;
+        let mut word = "unchanged";
+        for (entry, outcome) in outcomes {
+            let definition = &self.publisher.catalog().entries[entry];
+            let held = self.publisher.slot(entry).held();
+            let slot = match (outcome, held) {
+                (Ok(Outcome::Changed(value, version)), _) => {
+                    word = "changed";
+                    let version = version.unwrap_or_else(|| Version::new(flight.number));
+                    let (began, fetch) = (flight.began, flight.number);
+                    Slot::Ready(Held { value, began, fetch, version })
+                }
+                (Ok(Outcome::Revalidated), Some(held)) => {
+                    let (began, fetch) = (flight.began, flight.number);
+                    Slot::Ready(Held { began, fetch, ..held.clone() })
+                }
+                (Ok(Outcome::Revalidated), None) => Slot::Missing,
+                (Err(error), held) => {
+                    word = "failed";
+                    tracing::warn!(entry = %definition.name, %error, "refresh failed");
+                    // With an age of zero every read is to fetch, so nothing holds it back.
+                    let back_off = match definition.policy.max_age {
+                        Some(Duration::ZERO) => Bounds::NEVER,
+                        _ => Bounds::of(now, back_off),
+                    };
+                    let failure = Failure {
+                        error,
+                        began: flight.began,
+                        fetch: flight.number,
+                        retry: Retry::After(back_off),
+                    };
+                    Slot::Failed(held.cloned(), failure)
+                }
+            };
+            self.set(entry, slot);
+        }
+        if let Some(current) = &mut self.invocation {
+            let tally = &mut current.tally;
+            *(if failed { &mut tally.failed } else { &mut tally.refreshed }) += 1;
+        }
+        word
+    }
+}

@@ -1,0 +1,245 @@
+//! What the extension and the handler tell the actor: when an invocation begins and ends, and when
+//! the environment is about to freeze, is about to be snapshotted, or has been restored.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Actor;
+use crate::clock::{self, Stamp};
+use crate::error::ErrorKind;
+use crate::freshness::{self, Bounds};
+use crate::refresher::Cause;
+use crate::refresher::invocation::{Current, Driver, Extension, Handler, Invocation, Voice};
+use crate::snapshot::{Failure, Held, Retry, Slot};
+
+/// How long after INVOKE a handler that tells when it begins is waited for: it never does if the
+/// runtime cannot parse its event.
+const HANDLER_WAIT: Duration = Duration::from_millis(250);
+/// A witness makes a value look older by no more than this.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Which fetches to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cancel {
+    All,
+    /// Those that nobody may be waiting for.
+    Unwanted,
+}
+
+impl Actor {
+    pub(super) fn handler_began(&mut self, invocation: Invocation, done: oneshot::Sender<()>) {
+        let current = self.begin(Voice::Handler, invocation);
+        current.handler = Handler::Running;
+        self.handler_tells = true;
+        self.hold = None;
+        self.publish();
+        _ = done.send(());
+    }
+
+    pub(super) fn invoke(&mut self, invocation: Invocation, done: oneshot::Sender<()>) {
+        self.begin(Voice::Extension, invocation).extension = Extension::Waiting(done);
+        self.allow_retries();
+        let due = self.launch_due(Cause::Invoke);
+        let Some(current) = &mut self.invocation else { return };
+        current.tally.due += due;
+        match current.handler {
+            Handler::Running => {}
+            Handler::Unheard if self.handler_tells => {
+                self.start_hold(self.settings.hold_limit.max(HANDLER_WAIT));
+            }
+            // A handler that does not tell when it ends: the hold is counted from here.
+            Handler::Unheard | Handler::Ended => self.start_hold(self.settings.hold_limit),
+        }
+    }
+
+    pub(super) fn handler_ended(&mut self, request_id: &str, done: oneshot::Sender<()>) {
+        let now = self.clock.now();
+        let current = self.invocation.as_mut().filter(|current| current.is(request_id));
+        let Some(current) = current else {
+            _ = done.send(());
+            return;
+        };
+        current.handler = Handler::Ended;
+        current.tally.handler_ended = Some(now);
+        if current.is_held() {
+            _ = done.send(());
+            self.start_hold(self.settings.hold_limit);
+        } else {
+            // The extension has asked for its next event, or has not seen this one: nothing but the
+            // handler's answer keeps the environment from freezing, so that has to wait.
+            self.cancel(Cancel::All);
+            self.stillness.push(done);
+        }
+    }
+
+    /// The first word of `voice` on an invocation, which may be the first of all.
+    fn begin(&mut self, voice: Voice, invocation: Invocation) -> &mut Current {
+        let now = self.clock.now();
+        let witness = invocation.witness.filter(|&witness| witness > now.wall);
+        let known = self.invocation.take();
+        let expected = known.filter(|it| it.expects(voice, &invocation.request_id));
+        if expected.is_none() {
+            self.invocations += 1;
+            self.restart_straddlers();
+        }
+        if let Some(witness) = witness {
+            self.age_by_witness(witness, now);
+        }
+        self.invocation.insert(expected.unwrap_or_else(|| Current::new(invocation)))
+    }
+
+    /// Fetches that began in an earlier invocation have been frozen in flight: their requests may
+    /// be signed too long ago and their sockets dead, so they are started again.
+    fn restart_straddlers(&mut self) {
+        let straddlers = self.running.values().filter(|job| job.invocation < self.invocations);
+        for job in straddlers {
+            job.abort.abort();
+            for part in &job.parts {
+                let flight = &mut self.requests[part.request].flight;
+                if flight.take_if(|flight| flight.task == job.abort.id()).is_some() {
+                    self.launching.insert(part.request, Cause::Restart);
+                }
+            }
+        }
+        for &index in &self.wanted {
+            if self.requests[index].flight.is_none() {
+                self.launching.insert(index, Cause::Restart);
+            }
+        }
+    }
+
+    /// Time has passed that this environment's clocks did not see, says a trace id: `witness` is
+    /// later than the wall clock's now. Trace ids can be forged, so all this may do is to make a
+    /// value look as old as it says, and no more than once per entry and max age.
+    fn age_by_witness(&mut self, witness: i64, now: Stamp) {
+        for entry in 0..self.publisher.catalog().entries.len() {
+            let definition = &self.publisher.catalog().entries[entry];
+            let (policy, request) = (definition.policy, definition.request);
+            let Some(held) = self.publisher.slot(entry).held() else { continue };
+            let told = clock::duration(witness.saturating_sub(held.began.wall));
+            let seen = freshness::age(held.began, now).unwrap_or_default();
+            let expires = policy.max_age.is_some_and(|max_age| told >= max_age);
+            let again = self.aged.get(&entry).is_some_and(|&aged| policy.fresh(aged).admits(now));
+            if !expires || again || told <= seen {
+                continue;
+            }
+            let unseen = (told - seen).min(LONGEST_UNSEEN);
+            let held = Held { began: held.began.earlier_by(unseen), ..held.clone() };
+            let slot = match self.publisher.slot(entry) {
+                Slot::Failed(_, failure) => Slot::Failed(Some(held), failure.clone()),
+                _ => Slot::Ready(held),
+            };
+            self.set(entry, slot);
+            self.aged.insert(entry, now);
+            self.reschedule(request);
+        }
+    }
+
+    /// A new invocation may try once more what failed in an earlier one, unless the service asked
+    /// for fewer requests.
+    fn allow_retries(&mut self) {
+        let now = self.clock.now();
+        for entry in self.failing.clone() {
+            let Slot::Failed(held, failure) = self.publisher.slot(entry) else { continue };
+            if failure.backs_off(now) && failure.error.kind() != ErrorKind::Throttled {
+                let failure = Failure { retry: Retry::After(Bounds::NEVER), ..failure.clone() };
+                let slot = Slot::Failed(held.clone(), failure);
+                self.set(entry, slot);
+                self.reschedule(self.publisher.catalog().entries[entry].request);
+            }
+        }
+    }
+
+    fn start_hold(&mut self, limit: Duration) {
+        if limit.is_zero() {
+            self.hold_over();
+        } else {
+            self.hold = Some(Box::pin(tokio::time::sleep(limit)));
+        }
+    }
+
+    pub(super) fn hold_over(&mut self) {
+        self.hold = None;
+        let Some(current) = &mut self.invocation else { return };
+        if current.handler == Handler::Unheard && !self.handler_tells {
+            // The handler may be running and waiting for some of these.
+            self.cancel(Cancel::Unwanted);
+        } else {
+            current.handler = Handler::Ended;
+            self.cancel(Cancel::All);
+        }
+    }
+
+    /// Aborts what is in flight. Readers who wait for it are served by the fetch that the next
+    /// invocation starts.
+    fn cancel(&mut self, which: Cancel) {
+        let unwanted = |request: usize| !self.wanted.contains(&request);
+        self.launching.retain(|&request, _| which == Cancel::Unwanted && !unwanted(request));
+        let mut cancelled = Vec::new();
+        for job in self.running.values() {
+            if which == Cancel::All || job.parts.iter().all(|part| unwanted(part.request)) {
+                job.abort.abort();
+                cancelled.extend(job.parts.iter().map(|part| part.request));
+            }
+        }
+        for request in cancelled {
+            self.requests[request].flight = None;
+            self.reschedule(request);
+        }
+    }
+
+    pub(super) fn timers_run(&self) -> bool {
+        let held = || self.invocation.as_ref().is_some_and(Current::is_held);
+        !self.suspended && (self.settings.driver == Driver::Timers || held())
+    }
+
+    /// Answers those who wait for stillness, among them the extension, if nothing is in flight.
+    pub(super) fn answer_if_still(&mut self) {
+        if !self.jobs.is_empty() {
+            return;
+        }
+        for done in self.stillness.drain(..) {
+            _ = done.send(());
+        }
+        let Some(current) = self.invocation.as_mut().filter(|current| current.is_held()) else {
+            return;
+        };
+        let now = self.clock.now();
+        let over = match current.handler {
+            Handler::Ended => true,
+            Handler::Unheard if !self.handler_tells => true,
+            // Nothing falls due before the deadline, so there is nothing to stay for.
+            Handler::Unheard | Handler::Running => {
+                self.schedule.all().admits(current.deadline(now))
+            }
+        };
+        if over {
+            current.release(now);
+            self.hold = None;
+        }
+    }
+
+    pub(super) fn suspend(&mut self, done: oneshot::Sender<()>) {
+        self.suspended = true;
+        self.cancel(Cancel::All);
+        for request in 0..self.requests.len() {
+            self.drop_values(request);
+        }
+        self.publish();
+        self.stillness.push(done);
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.suspended = false;
+        for source in &self.sources {
+            source.reset();
+        }
+        for index in 0..self.requests.len() {
+            let missing = |&entry: &usize| matches!(self.publisher.slot(entry), Slot::Missing);
+            if self.requests[index].entries.iter().any(missing) {
+                self.launching.insert(index, Cause::Restart);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! [`Snapshot`] and [`Value`], and the cell through which the refresher hands them to readers.
+//!
+//! A [`State`] is immutable: all slots and, precomputed, the bound within which all of them may be
+//! served. The refresher's [`Publisher`] replaces it; a [`Reader`] loads it with one
+//! `ArcSwap::load_full` and compares the bound with the clocks. Only the far side of that bound
+//! costs more.
+
+mod cell;
+mod slot;
+
+use std::any::type_name;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Stamp;
+use crate::entry::{Definition, Key, Version};
+use crate::error::{Error, ErrorKind};
+use crate::freshness;
+
+pub(crate) use cell::{Life, Publisher, Reader, State};
+pub(crate) use slot::{Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdict};
+
+/// Every entry of a cache at one instant: each fresh, or holding its own error.
+///
+/// Taken with [`Cache::snapshot`](crate::Cache::snapshot), or handed to the handler by
+/// [`Cache::run`](crate::Cache::run). Reading from it is a memory read; it never changes, however
+/// long it is kept, and the values stay alive while it is. A long handler that wants the present
+/// value takes another, or asks [`Cache::get`](crate::Cache::get).
+#[derive(Clone)]
+pub struct Snapshot {
+    state: Arc<State>,
+    taken: Stamp,
+    scrutiny: Scrutiny,
+}
+
+/// What is known of a snapshot's slots, beyond what each of them says.
+#[derive(Clone)]
+enum Scrutiny {
+    /// The bound held when it was taken: a slot without a failure is fresh.
+    Vouched,
+    /// Slots were looked at one by one, for this read.
+    Judged(Read, Option<Error>),
+}
+
+impl Snapshot {
+    /// A snapshot whose bound holds at `taken`.
+    #[inline]
+    pub(crate) fn vouched(state: Arc<State>, taken: Stamp) -> Self {
+        Self { state, taken, scrutiny: Scrutiny::Vouched }
+    }
+
+    /// A snapshot in which each slot is judged when it is read; what would have to wait is an error
+    /// instead: `stopped`, if the refresher has ended.
+    pub(crate) fn judged(
+        state: Arc<State>,
+        taken: Stamp,
+        read: Read,
+        stopped: Option<Error>,
+    ) -> Self {
+        Self { state, taken, scrutiny: Scrutiny::Judged(read, stopped) }
+    }
+
+    /// The value of an entry.
+    ///
+    /// # Errors
+    ///
+    /// The entry's own failure, if it could not be kept fresh; [`ErrorKind::NotLoaded`] for a lazy
+    /// entry that nothing has read with [`Cache::get`](crate::Cache::get) yet; [`ErrorKind::Key`]
+    /// for a key of another cache.
+    #[inline]
+    pub fn get<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<&T, Error> {
+        if key.cache == self.state.cache
+            && matches!(self.scrutiny, Scrutiny::Vouched)
+            && let Some(Slot::Ready(held)) = self.state.slot(key.entry)
+            && let Some(value) = held.value.downcast_ref::<T>()
+        {
+            return Ok(value);
+        }
+        let (held, _) = self.judge(key)?;
+        held.value.downcast_ref().ok_or_else(|| self.wrong_type::<T>(key.entry))
+    }
+
+    /// How old an entry's value was when this snapshot was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn age<T>(&self, key: Key<T>) -> Result<Duration, Error> {
+        let (held, _) = self.judge(key)?;
+        Ok(freshness::age(held.began, self.taken).unwrap_or(Duration::MAX))
+    }
+
+    /// Which version of the entry's value this is, as its source counts them, or as the cache does
+    /// for a source that has no versions.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn version<T>(&self, key: Key<T>) -> Result<&Version, Error> {
+        self.judge(key).map(|(held, _)| &held.version)
+    }
+
+    /// Whether the value is past its max age and served only because its refreshes fail
+    /// ([`stale_if_error`](crate::sources::Entry::stale_if_error)).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn is_stale<T>(&self, key: Key<T>) -> Result<bool, Error> {
+        self.judge(key).map(|(_, stale)| stale)
+    }
+
+    #[cold]
+    fn judge<T>(&self, key: Key<T>) -> Result<(&Held, bool), Error> {
+        let (slot, definition) = self.state.find(key)?;
+        let (read, stopped) = match &self.scrutiny {
+            Scrutiny::Vouched => (Read { kind: ReadKind::Snapshot, after: u64::MAX }, None),
+            Scrutiny::Judged(read, stopped) => (*read, stopped.as_ref()),
+        };
+        match slot.verdict(definition, read, self.taken, self.state.catalog.patience) {
+            Verdict::Serve(held) => Ok((held, false)),
+            Verdict::ServeStale(held) => Ok((held, true)),
+            Verdict::Refuse(failure) => {
+                Err(slot.error(definition, &failure.error, self.taken))
+            }
+            Verdict::Unread => Err(not_loaded(definition)),
+            Verdict::Wait => match (&self.scrutiny, slot) {
+                // The bound held when the snapshot was taken, so a value is fresh enough.
+                (Scrutiny::Vouched, Slot::Ready(held)) => Ok((held, false)),
+                _ => Err(match stopped {
+                    Some(stopped) => slot.error(definition, stopped, self.taken),
+                    None => not_loaded(definition),
+                }),
+            },
+        }
+    }
+
+    fn wrong_type<T>(&self, entry: usize) -> Error {
+        let message = format!("the entry does not hold a {}", type_name::<T>());
+        let error = Error::new(ErrorKind::Key, message);
+        match self.state.catalog.entries.get(entry) {
+            Some(definition) => error.entry_named(&definition.name),
+            None => error,
+        }
+    }
+}
+
+pub(crate) fn foreign_key() -> Error {
+    Error::new(ErrorKind::Key, "the key belongs to another cache")
+}
+
+pub(crate) fn not_loaded(definition: &Definition) -> Error {
+    Error::new(ErrorKind::NotLoaded, "it has not been fetched yet").entry_named(&definition.name)
+}
+
+/// Names, ages and versions; never values.
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (index, definition) in self.state.catalog.entries.iter().enumerate() {
+            map.entry(&definition.name, &self.state.slot(index));
+        }
+        map.finish()
+    }
+}
+
+/// One entry's value, as [`Cache::get`](crate::Cache::get) hands it out.
+///
+/// It dereferences to the value, and keeps it alive.
+pub struct Value<T> {
+    value: Arc<T>,
+    age: Duration,
+    version: Version,
+    stale: bool,
+}
+
+impl<T: Send + Sync + 'static> Value<T> {
+    pub(crate) fn new(held: &Held, now: Stamp, stale: bool) -> Option<Self> {
+        Some(Self {
+            value: Arc::clone(&held.value).downcast().ok()?,
+            age: freshness::age(held.began, now).unwrap_or(Duration::MAX),
+            version: held.version.clone(),
+            stale,
+        })
+    }
+}
+
+impl<T> Value<T> {
+    /// How old the value was when it was handed out: the time since the request that fetched or
+    /// revalidated it began. [`Duration::MAX`] if the clocks cannot tell, which only
+    /// [`Cache::peek`](crate::Cache::peek) can give.
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+
+    /// Which version it is, as its source counts them, or as the cache does for a source that has
+    /// no versions.
+    pub fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Whether it is past its max age: served only because its refreshes fail, or only peeked at.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// The value itself, shared with the cache.
+    pub fn into_inner(self) -> Arc<T> {
+        self.value
+    }
+}
+
+impl<T> Deref for Value<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Clone for Value<T> {
+    fn clone(&self) -> Self {
+        Self {
+            value: Arc::clone(&self.value),
+            version: self.version.clone(),
+            ..*self
+        }
+    }
+}
+
+/// Age and version; never the value.
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Value")
+            .field("holds", &type_name::<T>())
+            .field("age", &self.age)
+            .field("version", &self.version)
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! The cell: one [`Publisher`], which the refresher owns, and any number of [`Reader`]s.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{Catalog, Read, Slot, Value, Verdict};
+use crate::clock::Stamp;
+use crate::entry::{Definition, Key};
+use crate::error::{Error, ErrorKind};
+use crate::freshness::Bounds;
+
+/// How many slots share an `Arc`. Publishing copies one chunk and the list of chunks, so that a
+/// change to one of 10,000 entries does not touch 10,000 reference counts.
+const CHUNK: usize = 32;
+
+type Chunk = Arc<[Slot]>;
+
+/// All slots at one instant.
+pub(crate) struct State {
+    pub(crate) cache: u64,
+    /// Within this, every slot that a snapshot must vouch for may be served.
+    pub(crate) bounds: Bounds,
+    chunks: Vec<Chunk>,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+impl State {
+    #[inline]
+    pub(crate) fn slot(&self, entry: usize) -> Option<&Slot> {
+        self.chunks.get(entry / CHUNK)?.get(entry % CHUNK)
+    }
+
+    /// The slot and the declaration a key stands for.
+    pub(crate) fn find<T>(&self, key: Key<T>) -> Result<(&Slot, &Definition), Error> {
+        let slot = self.slot(key.entry).filter(|_| key.cache == self.cache);
+        slot.zip(self.catalog.entries.get(key.entry)).ok_or_else(super::foreign_key)
+    }
+
+    /// What a read of one entry gets at `now`, unless it has to wait.
+    #[inline]
+    pub(crate) fn answer<T: Send + Sync + 'static>(
+        &self,
+        key: Key<T>,
+        read: Read,
+        now: Stamp,
+    ) -> Option<Result<Value<T>, Error>> {
+        let (slot, definition) = match self.find(key) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let (held, stale) = match slot.verdict(definition, read, now, self.catalog.patience) {
+            Verdict::Serve(held) => (held, false),
+            Verdict::ServeStale(held) => (held, true),
+            Verdict::Refuse(failure) => {
+                return Some(Err(slot.error(definition, &failure.error, now)));
+            }
+            Verdict::Unread | Verdict::Wait => return None,
+        };
+        Some(Value::new(held, now, stale).ok_or_else(super::foreign_key))
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+}
+
+/// Whether there is still somebody who publishes.
+#[derive(Debug, Clone)]
+pub(crate) enum Life {
+    Running,
+    /// Nothing will be refreshed any more, for this reason.
+    Stopped(Error),
+}
+
+struct Shared {
+    state: ArcSwap<State>,
+    /// Changes with every state, so that waiting readers look again.
+    changes: watch::Sender<Life>,
+    /// The number of fetches that have begun.
+    fetches: AtomicU64,
+}
+
+/// The one place that publishes states.
+pub(crate) struct Publisher {
+    shared: Arc<Shared>,
+    chunks: Vec<Chunk>,
+    catalog: Arc<Catalog>,
+    cache: u64,
+}
+
+impl Publisher {
+    /// A cell in which no entry has been fetched, and its first reader.
+    pub(crate) fn new(cache: u64, catalog: Arc<Catalog>, slots: Vec<Slot>, bounds: Bounds) -> Self {
+        let chunks: Vec<Chunk> = slots.chunks(CHUNK).map(Arc::from).collect();
+        let state =
+            State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
+        let shared = Shared {
+            state: ArcSwap::from_pointee(state),
+            changes: watch::Sender::new(Life::Running),
+            fetches: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared), chunks, catalog, cache }
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader { shared: Arc::clone(&self.shared) }
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The number of a fetch that is about to begin.
+    ///
+    /// Release pairs with the acquire of [`Reader::fetches`]: a reader that sees the number has
+    /// begun after this, so whatever it waits for must carry a higher one.
+    pub(crate) fn begin_fetch(&self) -> u64 {
+        self.shared.fetches.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    pub(crate) fn slot(&self, entry: usize) -> &Slot {
+        &self.chunks[entry / CHUNK][entry % CHUNK]
+    }
+
+    /// Changes a slot in the state that the next [`publish`](Self::publish) shows.
+    pub(crate) fn set(&mut self, entry: usize, slot: Slot) {
+        Arc::make_mut(&mut self.chunks[entry / CHUNK])[entry % CHUNK] = slot;
+    }
+
+    /// Shows readers what has been set, and wakes those who wait.
+    pub(crate) fn publish(&self, bounds: Bounds) {
+        self.shared.state.store(Arc::new(State {
+            cache: self.cache,
+            bounds,
+            chunks: self.chunks.clone(),
+            catalog: Arc::clone(&self.catalog),
+        }));
+        self.shared.changes.send_replace(Life::Running);
+    }
+}
+
+/// Sees what is published, and can neither change nor delay it.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    #[inline]
+    pub(crate) fn load(&self) -> Arc<State> {
+        self.shared.state.load_full()
+    }
+
+    /// The number of fetches that have begun so far.
+    pub(crate) fn fetches(&self) -> u64 {
+        self.shared.fetches.load(Ordering::Acquire)
+    }
+
+    /// Says from now on whether something was published since the call.
+    pub(crate) fn changes(&self) -> watch::Receiver<Life> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Tells all who wait that nothing will be published any more.
+    pub(crate) fn stop(&self, reason: &str) {
+        let error = Error::new(ErrorKind::Stopped, format!("the refresher has ended: {reason}"));
+        self.shared.changes.send_replace(Life::Stopped(error));
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}

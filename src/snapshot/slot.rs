@@ -1,0 +1,218 @@
+//! What is known of one entry, and whether a given read may have it.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Stamp;
+use crate::entry::{Definition, Version};
+use crate::error::Error;
+use crate::freshness::{self, Bounds, Policy};
+
+/// The entries of a cache, as declared: what all its states have in common.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) entries: Vec<Definition>,
+    /// How long a fetch may take. What was asked for longer ago than this, and longer than its max
+    /// age, was held up by a freeze, even if the read that asked for it is still waiting.
+    pub(crate) patience: Duration,
+}
+
+/// A value, and when it was asked for.
+#[derive(Clone)]
+pub(crate) struct Held {
+    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    /// When the request that fetched or revalidated it began.
+    pub(crate) began: Stamp,
+    /// The number of that fetch: a fetch with a higher number began later.
+    pub(crate) fetch: u64,
+    pub(crate) version: Version,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("began", &self.began)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A fetch that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) began: Stamp,
+    pub(crate) fetch: u64,
+    pub(crate) retry: Retry,
+}
+
+/// What comes after a failure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Retry {
+    /// Another attempt, once this does not hold any more; until then reads get the error at once.
+    After(Bounds),
+    /// Another attempt, which has begun.
+    Running,
+}
+
+/// The present state of one entry.
+#[derive(Debug, Clone)]
+pub(crate) enum Slot {
+    /// A lazy entry that nothing has read yet.
+    Unread,
+    /// Nothing is held, and something should be: not fetched yet, invalidated, or dropped.
+    Missing,
+    /// The last fetch succeeded.
+    Ready(Held),
+    /// The last fetch failed; what the one before brought is kept.
+    Failed(Option<Held>, Failure),
+}
+
+/// A read, as far as the judgement of a slot needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) kind: ReadKind,
+    /// The number of the last fetch that began before the read did.
+    pub(crate) after: u64,
+}
+
+/// What a read wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadKind {
+    /// All entries; none waits for one that is known to be failing.
+    Snapshot,
+    /// One entry within its own bound.
+    Entry,
+    /// One entry within the reader's bound, and its own.
+    Within(Duration),
+    /// What was asked for after the read began, and nothing older.
+    Forced,
+}
+
+/// What a read gets.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    /// The value.
+    Serve(&'a Held),
+    /// The value, past its max age, because refreshes fail.
+    ServeStale(&'a Held),
+    /// The error of the last fetch.
+    Refuse(&'a Failure),
+    /// Neither: it is lazy, and a snapshot does not load it.
+    Unread,
+    /// Neither, yet: a fetch must end first.
+    Wait,
+}
+
+impl Slot {
+    pub(crate) fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Ready(held) | Self::Failed(Some(held), _) => Some(held),
+            Self::Unread | Self::Missing | Self::Failed(None, _) => None,
+        }
+    }
+
+    /// What a read gets of this slot at `now`.
+    pub(crate) fn verdict(
+        &self,
+        definition: &Definition,
+        read: Read,
+        now: Stamp,
+        patience: Duration,
+    ) -> Verdict<'_> {
+        let policy = read.policy(&definition.policy);
+        if let Some(held) = self.held() {
+            let fresh = read.kind != ReadKind::Forced && policy.fresh(held.began).admits(now);
+            if fresh || held.answers(read, &policy, patience, now) {
+                return Verdict::Serve(held);
+            }
+        }
+        match self {
+            Self::Failed(held, failure) if failure.answers(read, &policy, now) => match held {
+                Some(held)
+                    if read.kind != ReadKind::Forced && policy.stale(held.began).admits(now) =>
+                {
+                    Verdict::ServeStale(held)
+                }
+                _ => Verdict::Refuse(failure),
+            },
+            Self::Unread if read.kind == ReadKind::Snapshot => Verdict::Unread,
+            _ => Verdict::Wait,
+        }
+    }
+
+    /// The bound within which a snapshot may be taken without looking at this slot.
+    pub(crate) fn bounds(&self, policy: &Policy) -> Bounds {
+        match self {
+            Self::Unread => Bounds::ALWAYS,
+            Self::Missing => Bounds::NEVER,
+            Self::Ready(held) => policy.fresh(held.began),
+            Self::Failed(_, failure) => match failure.retry {
+                // At the end of the back-off a read has to say that it is time for the next attempt.
+                Retry::After(back_off) => back_off.and(failure.news(policy)),
+                Retry::Running => failure.news(policy),
+            },
+        }
+    }
+
+    /// `error`, as the entry's own at this age.
+    pub(crate) fn error(&self, definition: &Definition, error: &Error, now: Stamp) -> Error {
+        let error = error.clone().entry_named(&definition.name);
+        match self.held() {
+            Some(held) => {
+                error.at_age(freshness::age(held.began, now), definition.policy.max_age)
+            }
+            None => error,
+        }
+    }
+}
+
+impl Read {
+    /// The policy of an entry, as this read would have it.
+    fn policy(self, policy: &Policy) -> Policy {
+        match self.kind {
+            ReadKind::Within(age) => Policy {
+                max_age: Some(policy.max_age.map_or(age, |max_age| max_age.min(age))),
+                ..*policy
+            },
+            _ => *policy,
+        }
+    }
+}
+
+impl Held {
+    /// Whether this was asked for after the read began, and came without a freeze in between. This
+    /// is what ends a read of an entry whose max age is zero, or shorter than a fetch takes.
+    fn answers(&self, read: Read, policy: &Policy, patience: Duration, now: Stamp) -> bool {
+        let longest = policy.max_age.unwrap_or(Duration::MAX).max(patience);
+        self.fetch > read.after && Bounds::of(self.began, longest).admits(now)
+    }
+}
+
+impl Failure {
+    /// Whether a read takes this for an answer instead of waiting for another attempt.
+    fn answers(&self, read: Read, policy: &Policy, now: Stamp) -> bool {
+        self.fetch > read.after
+            || match read.kind {
+                ReadKind::Forced => false,
+                ReadKind::Snapshot => self.news(policy).admits(now),
+                ReadKind::Entry | ReadKind::Within(_) => self.backs_off(now),
+            }
+    }
+
+    /// Whether it is too early for another attempt.
+    pub(crate) fn backs_off(&self, now: Stamp) -> bool {
+        match self.retry {
+            Retry::After(back_off) => back_off.admits(now),
+            Retry::Running => false,
+        }
+    }
+
+    /// While this holds the failure says something about the present. Later, or after a freeze, a
+    /// value that has expired meanwhile deserves another attempt before it is given up.
+    fn news(&self, policy: &Policy) -> Bounds {
+        policy.fresh(self.began)
+    }
+}

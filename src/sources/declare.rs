@@ -1,0 +1,145 @@
+//! [`Entry`]: a request, how its answer is decoded, and how old it may be.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Connections, Source};
+use crate::decode::DecodeError;
+use crate::entry::{Loading, Options};
+use crate::error::Error;
+
+/// What one entry asks a source for, as its user declares it.
+pub trait Declare: Sized {
+    /// The source it asks.
+    type Source: Source;
+
+    /// Checks what was declared and finds the source that serves it.
+    ///
+    /// An error here is reported by [`Builder::spawn`](crate::Builder::spawn).
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Self::Source>, Error>;
+}
+
+/// A request, checked, with the source that serves it.
+pub struct Declared<S: Source> {
+    /// The source; entries that share it are fetched in batches.
+    pub source: Arc<S>,
+    /// The request; entries that share it are fetched once.
+    pub request: S::Request,
+    /// The entry's name unless its user gave it another.
+    pub name: Option<String>,
+}
+
+impl<S: Source> fmt::Debug for Declared<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Declared")
+            .field("request", &self.request.to_string())
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) type Payload<D> = <<D as Declare>::Source as Source>::Payload;
+type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Arc<T>, DecodeError> + Send + Sync>;
+
+/// An entry, ready for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what it is
+/// decoded to (`T`), its name and how old it may be.
+///
+/// The constructors are those of the sources, such as [`ssm::parameter`](super::ssm::parameter) and
+/// [`from_fn`](super::function::from_fn); each adds options of its own to the ones here.
+pub struct Entry<D: Declare, T> {
+    pub(crate) asks: D,
+    pub(crate) options: Options,
+    pub(crate) decode: DecodeFn<Payload<D>, T>,
+}
+
+impl<D: Declare, T> Entry<D, T> {
+    /// An entry that asks for this and is decoded so.
+    pub fn new(
+        asks: D,
+        decode: impl Fn(&Payload<D>) -> Result<T, DecodeError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::shared(asks, move |payload| decode(payload).map(Arc::new))
+    }
+
+    /// As [`new`](Self::new), for a source that already has the value behind an `Arc`.
+    pub(crate) fn shared(
+        asks: D,
+        decode: impl Fn(&Payload<D>) -> Result<Arc<T>, DecodeError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { asks, options: Options::default(), decode: Arc::new(decode) }
+    }
+
+    /// The name, by which [`Cache::key`](crate::Cache::key), errors and traces know the entry.
+    ///
+    /// Defaults to the last segment of the path of what is asked for. Two entries of one name are
+    /// an error at [`spawn`](crate::Builder::spawn).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.options.name = Some(name.into());
+        self
+    }
+
+    /// The hard bound: a value whose request began this long ago or longer is not served.
+    ///
+    /// Zero means that every read fetches. Defaults to 60 seconds.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.options.policy.max_age = Some(age);
+        self
+    }
+
+    /// The value never expires: it is fetched once, and again only on request
+    /// ([`Cache::refresh`](crate::Cache::refresh), [`Cache::invalidate`](crate::Cache::invalidate)),
+    /// or after [`refresh_after`](Self::refresh_after) where that is set.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.options.policy.max_age = None;
+        self
+    }
+
+    /// The soft bound: an older value is still served, but is due for a refresh in the background.
+    ///
+    /// Up to a tenth is taken off at random, so that environments which started together do not
+    /// refresh together. Set to the max age itself, nothing is refreshed ahead. Defaults to three
+    /// quarters of the max age.
+    #[must_use]
+    pub fn refresh_after(mut self, age: Duration) -> Self {
+        self.options.policy.refresh_after = Some(age);
+        self
+    }
+
+    /// While refreshes fail, serve the last value for this long beyond its max age, marked stale
+    /// (RFC 5861). A failure never resets the age. Defaults to zero.
+    #[must_use]
+    pub fn stale_if_error(mut self, longer: Duration) -> Self {
+        self.options.policy.stale_if_error = longer;
+        self
+    }
+
+    /// Fetch at the first read rather than at init, so that init neither waits for it nor fails
+    /// with it. From then on it is kept fresh as any other.
+    #[must_use]
+    pub fn lazy(mut self) -> Self {
+        self.options.loading = Loading::Lazy;
+        self
+    }
+
+    /// The same entry, decoded in another way.
+    pub(crate) fn decoded<U>(
+        self,
+        decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,
+    ) -> Entry<D, U> {
+        Entry { options: self.options, ..Entry::new(self.asks, decode) }
+    }
+}
+
+impl<D: Declare, T> fmt::Debug for Entry<D, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("holds", &type_name::<T>())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
