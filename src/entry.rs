@@ -66,6 +66,11 @@ impl Version {
         Self { changed: Some(changed), ..self }
     }
 
+    #[cfg(feature = "ssm")]
+    pub(crate) fn changed(&self) -> Option<SystemTime> {
+        self.changed
+    }
+
     /// What the service calls it.
     pub fn as_str(&self) -> &str {
         &self.text

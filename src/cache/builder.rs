@@ -19,6 +19,8 @@ use crate::freshness::Bounds;
 use crate::mode::Mode;
 use crate::refresher::{Cause, Driver, Plan, Refresher, Settings};
 use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot};
+#[cfg(feature = "aws")]
+use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
 
 /// Every cache has a number of its own, by which keys know theirs.
@@ -66,7 +68,7 @@ impl Cache {
     #[cfg(feature = "aws")]
     pub fn builder(aws: &SdkConfig) -> Builder {
         let mut builder = Builder::new();
-        builder.connections = Connections::to(aws);
+        builder.connections = Connections::to(Aws::new(aws));
         builder
     }
 }
@@ -228,7 +230,7 @@ impl Builder {
 
 impl Cache {
     /// Waits until every entry has been fetched or has failed.
-    async fn load(&self, deadline: Duration) -> Result<(), Error> {
+    pub(crate) async fn load(&self, deadline: Duration) -> Result<(), Error> {
         let read = Read { kind: ReadKind::Snapshot, after: 0 };
         let all = self.wait(None, read, Cause::Init, |state, _| {
             let missing = state.slots().any(|slot| matches!(slot, Slot::Missing));

@@ -13,7 +13,7 @@
 //!    that can share a fetch.
 
 #[cfg(feature = "aws")]
-mod aws;
+pub(crate) mod aws;
 mod connections;
 mod declare;
 mod erased;

@@ -1,8 +1,15 @@
 //! A clock that can freeze, sources that can fail, and a Lambda that can freeze: for this crate's
 //! own tests and for yours (feature `testing`).
+//!
+//! | to test | use |
+//! |---|---|
+//! | what a handler does with fresh, stale, missing and failing values | [`TestSource`] and [`TestClock`], in a [`Builder`](crate::Builder) |
+//! | what happens at the edges of invocations, to the instant | [`Invocations`] as well |
 
 mod clock;
-mod lambda;
+mod invocations;
+mod source;
 
 pub use clock::TestClock;
-pub use lambda::*;
+pub use invocations::{Invocations, TestInvocation, kill_refresher};
+pub use source::{Behaviour, TestName, TestRequest, TestSource};

@@ -1,0 +1,202 @@
+//! The handler: given a snapshot at its start, and heard by the refresher when it ends.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{Diagnostic, IntoFunctionResponse, LambdaEvent, Runtime};
+use tokio::sync::oneshot;
+use tower::Service;
+
+use super::trace;
+use crate::cache::Cache;
+use crate::error::{Error, ErrorKind};
+use crate::mode::Mode;
+use crate::refresher::{Invocation, Message, Refresher};
+use crate::snapshot::Snapshot;
+
+type BoxError = lambda_runtime::Error;
+
+impl Cache {
+    /// Registers the internal extension and runs the handler, each time with a snapshot in which
+    /// every entry is fresh: what `lambda_runtime::run` is, with a cache.
+    ///
+    /// On a Managed Instance it runs `AWS_LAMBDA_MAX_CONCURRENCY` handlers at once and registers
+    /// nothing. With SnapStart it drops all values before the snapshot and fetches them again after
+    /// the restore.
+    ///
+    /// ```no_run
+    /// # use lambda_cache::{Builder, Error, Snapshot, from_fn};
+    /// use lambda_runtime::LambdaEvent;
+    ///
+    /// # async fn doc() -> Result<(), lambda_runtime::Error> {
+    /// # let mut builder = Builder::new();
+    /// # let greeting = builder.add(from_fn("greeting", || async { Ok::<_, Error>(String::new()) }));
+    /// # let cache = builder.spawn().await?;
+    /// cache.run(move |event: LambdaEvent<String>, snapshot: Snapshot| async move {
+    ///     let greeting = snapshot.get(greeting)?;
+    ///     Ok::<_, Error>(format!("{greeting}, {}!", event.payload))
+    /// })
+    /// .await
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Outside Lambda; if the extension cannot be registered; if the Runtime API or the Extensions
+    /// API fails for good. Return it from `main`, so that the process ends and Lambda starts another.
+    /// Errors of the handler itself are answers to its invocation.
+    pub async fn run<A, F, Fut, R, E, Buffered, Stream, Item, StreamError>(
+        self,
+        function: F,
+    ) -> Result<(), BoxError>
+    where
+        A: for<'de> serde::Deserialize<'de> + Send + 'static,
+        F: Fn(LambdaEvent<A>, Snapshot) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        R: IntoFunctionResponse<Buffered, Stream> + Send + 'static,
+        E: Into<Diagnostic> + fmt::Debug + Send + 'static,
+        Buffered: serde::Serialize + Send + 'static,
+        Stream: tokio_stream::Stream<Item = Result<Item, StreamError>> + Unpin + Send + 'static,
+        Item: Into<bytes::Bytes> + Send + 'static,
+        StreamError: Into<BoxError> + fmt::Debug + Send + 'static,
+    {
+        check_variables()?;
+        let extension = self.register().await?;
+        let runtime = Runtime::new(self.handler(function)).layer(TracingLayer::new());
+        let runtime = runtime.register_snapstart_resource(self.snapstart_resource());
+        let run = async {
+            match self.mode() {
+                Mode::ManagedInstance => runtime.run_concurrent().await,
+                _ => runtime.run().await,
+            }
+        };
+        tokio::try_join!(run, extension.run()).map(|_| ())
+    }
+
+    /// The tower service that [`run`](Self::run) runs, for a [`Runtime`] of your own.
+    ///
+    /// It takes a snapshot, calls the function, and when that has ended sees to it that nothing is
+    /// in flight when the environment freezes: where the extension is [registered](Self::register)
+    /// by letting it hold the environment for a moment, where it is not by cancelling what is.
+    pub fn handler<F>(&self, function: F) -> Handler<F> {
+        Handler { cache: self.clone(), function: Arc::new(function) }
+    }
+}
+
+/// The runtime panics without these, which does not say much to somebody who has just tried to
+/// start the function on a laptop.
+fn check_variables() -> Result<(), Error> {
+    let needed = [
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+    ];
+    match needed.iter().find(|name| std::env::var_os(name).is_none()) {
+        None => Ok(()),
+        Some(name) => Err(Error::new(
+            ErrorKind::Lambda,
+            format!(
+                "{name} is not set, so this is not Lambda: run the function there, or with \
+                 `cargo lambda watch`, or in `lambda_cache::testing::Lambda`"
+            ),
+        )),
+    }
+}
+
+/// A function with a cache, as a tower service; made by [`Cache::handler`].
+pub struct Handler<F> {
+    cache: Cache,
+    function: Arc<F>,
+}
+
+impl<F> Clone for Handler<F> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), function: Arc::clone(&self.function) }
+    }
+}
+
+impl<F> fmt::Debug for Handler<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl<A, F, Fut, R, E> Service<LambdaEvent<A>> for Handler<F>
+where
+    A: Send + 'static,
+    F: Fn(LambdaEvent<A>, Snapshot) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    R: Send + 'static,
+    E: Send + 'static,
+{
+    type Response = R;
+    type Error = E;
+    type Future = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, event: LambdaEvent<A>) -> Self::Future {
+        let Self { cache, function } = self.clone();
+        Box::pin(async move {
+            let running = Running::begin(&cache, &event.context).await;
+            let snapshot = cache.snapshot().await;
+            let result = function(event, snapshot).await;
+            running.end().await;
+            result
+        })
+    }
+}
+
+/// An invocation's handler, as the refresher sees it. It is heard to end even if it panics.
+struct Running {
+    /// What to tell at the end, where the environment may freeze.
+    ends: Option<(Refresher, String)>,
+}
+
+impl Running {
+    async fn begin(cache: &Cache, context: &lambda_runtime::Context) -> Self {
+        if !cache.mode().freezes() {
+            return Self { ends: None };
+        }
+        let witness = context.xray_trace_id.as_deref().and_then(trace::epoch);
+        let invocation = Invocation {
+            request_id: context.request_id.clone(),
+            deadline: milliseconds(context.deadline),
+            witness,
+        };
+        let (done, heard) = oneshot::channel();
+        let told = cache.refresher.tell(Message::HandlerBegan { invocation, done }).await;
+        // If the trace id knows of time that the clocks did not see, values have to be aged first.
+        // A refresher that has ended is for the reads to report.
+        if told.is_ok() && witness.is_some_and(|witness| witness > cache.clock.now().wall) {
+            heard.await.ok();
+        }
+        Self { ends: Some((cache.refresher.clone(), context.request_id.clone())) }
+    }
+
+    async fn end(mut self) {
+        if let Some((refresher, request_id)) = self.ends.take() {
+            refresher.ask(|done| Message::HandlerEnded { request_id, done }).await.ok();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some((refresher, request_id)) = self.ends.take() {
+            refresher.tell_now(Message::HandlerEnded { request_id, done: oneshot::channel().0 });
+        }
+    }
+}
+
+/// Milliseconds since the Unix epoch, as Lambda counts, in nanoseconds.
+pub(super) fn milliseconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}

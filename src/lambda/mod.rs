@@ -1,0 +1,24 @@
+//! The cache in a Lambda function: the internal extension whose INVOKE events drive refreshes, and
+//! the handler that is given a snapshot (feature `runtime`).
+
+mod extension;
+mod handler;
+mod snapstart;
+mod trace;
+
+pub use extension::Extension;
+pub use handler::Handler;
+
+use lambda_runtime::Diagnostic;
+
+use crate::error::Error;
+
+/// So that a handler may return a cache's errors as they are.
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self {
+            error_type: format!("lambda_cache::{:?}", error.kind()),
+            error_message: error.to_string(),
+        }
+    }
+}

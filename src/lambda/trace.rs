@@ -1,0 +1,35 @@
+//! The epoch in a trace id: a witness of time from outside the environment.
+
+/// The instant that a trace header such as `Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1`
+/// was made at, in nanoseconds since the Unix epoch.
+///
+/// Lambda makes it before the environment is thawed, so it is a lower bound of now. A caller can
+/// forge it.
+pub(super) fn epoch(header: &str) -> Option<i64> {
+    let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
+    let mut parts = root.split('-');
+    let (version, seconds) = (parts.next()?, parts.next()?);
+    if version != "1" || seconds.len() != 8 {
+        return None;
+    }
+    i64::from_str_radix(seconds, 16).ok()?.checked_mul(1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_is_the_second_part_of_the_root() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        assert_eq!(epoch(header), Some(1_465_510_280_000_000_000));
+        assert_eq!(epoch("Sampled=0; Root=1-00000001-0"), Some(1_000_000_000));
+    }
+
+    #[test]
+    fn what_is_no_trace_header_has_no_epoch() {
+        for header in ["", "Root=", "Root=1-xyz", "Root=2-5759e988-bd", "Root=1--5759e98-bd"] {
+            assert_eq!(epoch(header), None, "{header}");
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! Parameters of AWS Systems Manager Parameter Store (feature `ssm`).
+//!
+//! | | |
+//! |---|---|
+//! | operations | `ssm:GetParameters` for [`parameter`] and [`parameters`], ten names a call, shared by all entries that are due in one region; `ssm:GetParametersByPath` for [`path`], ten parameters a page |
+//! | permissions | `ssm:GetParameters`, `ssm:GetParametersByPath`; `kms:Decrypt` for SecureStrings under a key of yours |
+//! | version | the parameter's number |
+//! | promise of the service | eventually consistent: "fresh" is at best as fresh as its answer |
+//!
+//! ```no_run
+//! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
+//! use lambda_cache::{Cache, sources::ssm};
+//!
+//! let mut builder = Cache::builder(&aws);
+//! let greeting = builder.add(ssm::parameter("/app/greeting"));
+//! let hosts = builder.add(ssm::parameter("/app/hosts").string_list());
+//! let password = builder.add(ssm::parameter("/app/password").secret());
+//! let flags = builder.add(ssm::parameters(["/app/a", "/app/b"]).name("flags"));
+//! let cache = builder.spawn().await?;
+//! # Ok(()) }
+//! ```
+
+mod parameters;
+mod plan;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::types::error::ParameterNotFound;
+use futures_util::future::join_all;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use super::aws::{Aws, Regional, failure};
+use super::{
+    BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source, Wanted,
+};
+use crate::decode::{self, DecodeError};
+use crate::error::{Error, ErrorKind};
+
+pub use parameters::Parameters;
+use parameters::Found;
+
+// ---- constructors --------------------------------------------------------------------------------
+
+/// One parameter as text: a String, a StringList's items with their commas, or a SecureString,
+/// decrypted.
+///
+/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it.
+pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
+    let asks = OneParameter {
+        name: name.into(),
+        selectors: Vec::new(),
+        decryption: Decryption::Decrypted,
+        region: None,
+    };
+    Entry::new(asks, |payload: &Payload| Ok(payload.one()?.value.expose_secret().to_owned()))
+}
+
+/// Several parameters as one entry, fetched together, by full name and by last segment.
+///
+/// The entry fails if one of the names does not exist; the error lists those that do not. It has no
+/// name of its own: give it one with [`name`](Entry::name).
+pub fn parameters(
+    names: impl IntoIterator<Item = impl Into<String>>,
+) -> Entry<SeveralParameters, Parameters> {
+    let asks = SeveralParameters {
+        names: names.into_iter().map(Into::into).collect(),
+        region: None,
+    };
+    Entry::new(asks, |payload: &Payload| Ok(Parameters::new(&payload.0, "")))
+}
+
+/// All parameters under a path as one entry, by full name, by name below the path, and by last
+/// segment.
+///
+/// Direct children only, unless [`recursive`](Entry::recursive). It has no name of its own: give it
+/// one with [`name`](Entry::name).
+pub fn path(path: impl Into<String>) -> Entry<ParameterPath, Parameters> {
+    let path = path.into();
+    let prefix = format!("{}/", path.trim_end_matches('/'));
+    let asks = ParameterPath { path, depth: Depth::Children, region: None };
+    Entry::new(asks, move |payload: &Payload| Ok(Parameters::new(&payload.0, &prefix)))
+}
+
+/// What an entry made by [`parameter`] asks for.
+#[derive(Debug, Clone)]
+pub struct OneParameter {
+    name: String,
+    selectors: Vec<String>,
+    decryption: Decryption,
+    region: Option<String>,
+}
+
+/// What an entry made by [`parameters`] asks for.
+#[derive(Debug, Clone)]
+pub struct SeveralParameters {
+    names: Vec<String>,
+    region: Option<String>,
+}
+
+/// What an entry made by [`path`] asks for.
+#[derive(Debug, Clone)]
+pub struct ParameterPath {
+    path: String,
+    depth: Depth,
+    region: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Decryption {
+    Decrypted,
+    AsStored,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Depth {
+    Children,
+    Recursive,
+}
+
+// ---- options -------------------------------------------------------------------------------------
+
+impl<T> Entry<OneParameter, T> {
+    /// Version `number` of the parameter, not the newest.
+    #[must_use]
+    pub fn version(mut self, number: u64) -> Self {
+        self.asks.selectors.push(number.to_string());
+        self
+    }
+
+    /// The version that carries `label`, not the newest.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.asks.selectors.push(label.into());
+        self
+    }
+
+    /// A SecureString's ciphertext as it is stored.
+    #[must_use]
+    pub fn without_decryption(mut self) -> Self {
+        self.asks.decryption = Decryption::AsStored;
+        self
+    }
+}
+
+impl Entry<OneParameter, String> {
+    /// The items of a StringList, or of any text, split at its commas.
+    pub fn string_list(self) -> Entry<OneParameter, Vec<String>> {
+        self.decoded(|payload| Ok(decode::list(payload.one()?.value.expose_secret())))
+    }
+
+    /// A value of type `T` from the parameter's JSON text.
+    pub fn json<T: DeserializeOwned>(self) -> Entry<OneParameter, T> {
+        self.decoded(|payload| decode::json(payload.one()?.value.expose_secret()))
+    }
+
+    /// The text as a [`SecretString`], which no `Debug` prints and which is wiped from memory when
+    /// the last snapshot that holds it goes.
+    pub fn secret(self) -> Entry<OneParameter, SecretString> {
+        self.decoded(|payload| Ok(payload.one()?.value.clone()))
+    }
+}
+
+impl<T> Entry<ParameterPath, T> {
+    /// Parameters further below the path as well.
+    #[must_use]
+    pub fn recursive(mut self) -> Self {
+        self.asks.depth = Depth::Recursive;
+        self
+    }
+}
+
+impl Regional for OneParameter {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+impl Regional for SeveralParameters {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+impl Regional for ParameterPath {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+// ---- declarations --------------------------------------------------------------------------------
+
+impl Declare for OneParameter {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        check_name(&self.name)?;
+        let name = match &*self.selectors {
+            [] => self.name.clone(),
+            [selector] if !selector.is_empty() && selector != "0" => {
+                format!("{}:{selector}", self.name)
+            }
+            _ => {
+                return Err(invalid(&format!(
+                    "parameter {}: one version, counted from 1, or one label can be asked for",
+                    self.name
+                )));
+            }
+        };
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Names(self.decryption, vec![name])),
+            name: last_segment(&self.name),
+        })
+    }
+}
+
+impl Declare for SeveralParameters {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        if self.names.is_empty() {
+            return Err(invalid("a group of parameters needs at least one name"));
+        }
+        self.names.iter().try_for_each(|name| check_name(name))?;
+        let mut names = self.names;
+        names.sort();
+        names.dedup();
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Names(Decryption::Decrypted, names)),
+            name: None,
+        })
+    }
+}
+
+impl Declare for ParameterPath {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        if !self.path.starts_with('/') {
+            return Err(invalid(&format!("path \"{}\" does not begin with a slash", self.path)));
+        }
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Path(self.depth, self.path)),
+            name: None,
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.ends_with('/') || name.contains(char::is_whitespace) {
+        return Err(invalid(&format!("\"{name}\" is not the name of a parameter")));
+    }
+    Ok(())
+}
+
+fn last_segment(name: &str) -> Option<String> {
+    name.rsplit(['/', ':']).next().map(str::to_owned)
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::Declaration, message)
+}
+
+// ---- source --------------------------------------------------------------------------------------
+
+/// Parameter Store in one region, as a [`Source`].
+pub struct Ssm {
+    aws: Aws,
+    region: Option<String>,
+    client: ArcSwap<Client>,
+}
+
+impl fmt::Debug for Ssm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ssm").field("region", &self.region).finish_non_exhaustive()
+    }
+}
+
+/// What one fetch asks Parameter Store for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Request(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    /// Parameters by name, each with its selector.
+    Names(Decryption, Vec<String>),
+    /// Parameters under a path.
+    Path(Depth, String),
+}
+
+/// The parameters a request found, in the order of their names.
+#[derive(Debug)]
+pub struct Payload(Vec<Found>);
+
+impl Ssm {
+    fn shared(
+        connections: &mut Connections,
+        region: Option<String>,
+    ) -> Result<Arc<Self>, Error> {
+        let aws = connections.aws()?.clone();
+        Ok(connections.shared(region.as_deref().unwrap_or_default(), |_| {
+            let client = ArcSwap::from_pointee(Client::new(&aws.config(region.as_deref())));
+            Self { client, aws, region: region.clone() }
+        }))
+    }
+}
+
+impl Request {
+    fn names(&self) -> &[String] {
+        match &self.0 {
+            Kind::Names(_, names) => names,
+            Kind::Path(..) => &[],
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Names(_, names) => write!(f, "ssm:GetParameters {}", names.join(", ")),
+            Kind::Path(_, path) => write!(f, "ssm:GetParametersByPath {path}"),
+        }
+    }
+}
+
+impl Source for Ssm {
+    type Request = Request;
+    type Payload = Payload;
+
+    fn plan(&self, due: Vec<Request>) -> Vec<Vec<Request>> {
+        plan::batches(due)
+    }
+
+    fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
+        let client = self.client.load_full();
+        Box::pin(async move {
+            match batch.first().map(|wanted| &wanted.request.0) {
+                Some(Kind::Path(depth, path)) => vec![by_path(&client, *depth, path).await],
+                Some(Kind::Names(decryption, _)) => {
+                    by_name(&client, *decryption, &batch).await
+                }
+                None => Vec::new(),
+            }
+        })
+    }
+
+    fn reset(&self) {
+        let config = self.aws.reconnected().config(self.region.as_deref());
+        self.client.store(Arc::new(Client::new(&config)));
+    }
+}
+
+/// A batch of names in as few calls as they need, at once; a call that fails is the failure of the
+/// requests with names in it.
+async fn by_name(
+    client: &Client,
+    decryption: Decryption,
+    batch: &[Wanted<Request>],
+) -> Vec<Fetch<Payload>> {
+    let all: BTreeSet<&String> = batch.iter().flat_map(|it| it.request.names()).collect();
+    let all: Vec<&String> = all.into_iter().collect();
+    let calls = all.chunks(plan::LIMIT).map(|chunk| get_parameters(client, decryption, chunk));
+    let answers: HashMap<&str, Result<Found, FetchError>> =
+        join_all(calls).await.into_iter().flatten().collect();
+    batch.iter().map(|wanted| gather(wanted.request.names(), &answers)).collect()
+}
+
+/// One call: each name with what became of it.
+async fn get_parameters<'a>(
+    client: &Client,
+    decryption: Decryption,
+    names: &[&'a String],
+) -> Vec<(&'a str, Result<Found, FetchError>)> {
+    let call = client
+        .get_parameters()
+        .set_names(Some(names.iter().map(|&name| name.clone()).collect()))
+        .with_decryption(decryption == Decryption::Decrypted)
+        .send();
+    match call.await {
+        Ok(answer) => {
+            let found = parameters::by_any_name(answer.parameters.unwrap_or_default());
+            names
+                .iter()
+                .map(|&name| (name.as_str(), found.get(name).cloned().ok_or_else(|| missing(name))))
+                .collect()
+        }
+        Err(error) => {
+            let failure = failure(error);
+            names.iter().map(|&name| (name.as_str(), Err(failure.clone()))).collect()
+        }
+    }
+}
+
+/// The answer to one request from those to its names.
+fn gather(names: &[String], answers: &HashMap<&str, Result<Found, FetchError>>) -> Fetch<Payload> {
+    let mut found = Vec::with_capacity(names.len());
+    let mut absent = Vec::new();
+    for name in names {
+        match answers.get(name.as_str()) {
+            Some(Ok(parameter)) => found.push(parameter.clone()),
+            Some(Err(error)) if error.kind != ErrorKind::NotFound => return Err(error.clone()),
+            _ => absent.push(name.as_str()),
+        }
+    }
+    if !absent.is_empty() {
+        return Err(missing(&absent.join(", ")));
+    }
+    Ok(current(found))
+}
+
+/// SSM's own error, which GetParameters gives as a list of names only.
+fn missing(names: &str) -> FetchError {
+    let error = ParameterNotFound::builder().message(format!("no such parameter: {names}")).build();
+    FetchError::new(ErrorKind::NotFound, error)
+}
+
+async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {
+    let mut found = Vec::new();
+    let mut token = None;
+    loop {
+        let page = client
+            .get_parameters_by_path()
+            .path(path)
+            .recursive(depth == Depth::Recursive)
+            .with_decryption(true)
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(failure)?;
+        found.extend(page.parameters.unwrap_or_default().into_iter().filter_map(Found::new));
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            break;
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(current(found))
+}
+
+fn current(found: Vec<Found>) -> Fetched<Payload> {
+    let version = parameters::version(&found);
+    Fetched::Current { payload: Payload(found), version: Some(version) }
+}
+
+impl Payload {
+    fn one(&self) -> Result<&Found, DecodeError> {
+        match &*self.0 {
+            [one] => Ok(one),
+            several => Err(DecodeError::new(format!("{} parameters for one", several.len()))),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Parameters as the service gives them, and several of them as one value.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_sdk_ssm::types::Parameter;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::entry::Version;
+
+/// One parameter, as the service gave it.
+#[derive(Clone)]
+pub(super) struct Found {
+    /// Its name, without selector.
+    pub(super) name: String,
+    pub(super) value: SecretString,
+    version: Version,
+}
+
+impl Found {
+    pub(super) fn new(parameter: Parameter) -> Option<Self> {
+        let version = Version::new(parameter.version);
+        let version = match parameter.last_modified_date.and_then(|date| date.try_into().ok()) {
+            Some(date) => version.changed_at(date),
+            None => version,
+        };
+        Some(Self {
+            name: parameter.name?,
+            value: SecretString::from(parameter.value?),
+            version,
+        })
+    }
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Each parameter under whatever it may have been asked for by: name or ARN, with its selector.
+pub(super) fn by_any_name(parameters: Vec<Parameter>) -> HashMap<String, Found> {
+    let mut by_name = HashMap::new();
+    for parameter in parameters {
+        let selector = parameter.selector.clone().unwrap_or_default();
+        let names = [parameter.name.clone(), parameter.arn.clone()];
+        if let Some(found) = Found::new(parameter) {
+            for name in names.into_iter().flatten() {
+                by_name.insert(format!("{name}{selector}"), found.clone());
+            }
+        }
+    }
+    by_name
+}
+
+/// The version of one parameter, or of several together.
+pub(super) fn version(found: &[Found]) -> Version {
+    if let [one] = found {
+        return one.version.clone();
+    }
+    let versions: Vec<String> = found.iter().map(|it| format!("{}:{}", it.name, it.version)).collect();
+    let version = Version::new(versions.join(","));
+    match found.iter().filter_map(|it| it.version.changed()).max() {
+        Some(newest) => version.changed_at(newest),
+        None => version,
+    }
+}
+
+/// Several parameters as one value: what [`parameters`](super::parameters) and
+/// [`path`](super::path) hold.
+///
+/// A parameter is found by its full name, by its name below the path, or by its last segment, as
+/// long as that is the last segment of no other.
+pub struct Parameters {
+    /// In the order of their names.
+    all: Vec<Found>,
+    /// From every name to its index; `None` where it stands for several.
+    names: HashMap<String, Option<usize>>,
+}
+
+impl Parameters {
+    pub(super) fn new(found: &[Found], prefix: &str) -> Self {
+        let mut names: HashMap<String, Option<usize>> = HashMap::new();
+        for (index, parameter) in found.iter().enumerate() {
+            let short = parameter.name.rsplit('/').next().unwrap_or_default();
+            if short != parameter.name {
+                names.entry(short.to_owned()).and_modify(|it| *it = None).or_insert(Some(index));
+            }
+        }
+        for (index, parameter) in found.iter().enumerate() {
+            if let Some(below) = parameter.name.strip_prefix(prefix) {
+                names.insert(below.to_owned(), Some(index));
+            }
+        }
+        for (index, parameter) in found.iter().enumerate() {
+            names.insert(parameter.name.clone(), Some(index));
+        }
+        Self { all: found.to_vec(), names }
+    }
+
+    /// The text of one parameter, decrypted.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.find(name).map(|found| found.value.expose_secret())
+    }
+
+    /// The items of one parameter, split at its commas.
+    pub fn list(&self, name: &str) -> Option<Vec<String>> {
+        self.get(name).map(crate::decode::list)
+    }
+
+    /// The text of one parameter as a [`SecretString`].
+    pub fn secret(&self, name: &str) -> Option<SecretString> {
+        self.find(name).map(|found| found.value.clone())
+    }
+
+    /// The version of one parameter.
+    pub fn version(&self, name: &str) -> Option<&Version> {
+        self.find(name).map(|found| &found.version)
+    }
+
+    /// The full names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|found| &*found.name)
+    }
+
+    /// How many parameters there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    fn find(&self, name: &str) -> Option<&Found> {
+        self.all.get((*self.names.get(name)?)?)
+    }
+}
+
+/// Names and versions; never values.
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all.iter().map(|it| (&it.name, &it.version))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, value: &str) -> Found {
+        let parameter = Parameter::builder().name(name).value(value).version(3).build();
+        Found::new(parameter).expect("a whole parameter")
+    }
+
+    #[test]
+    fn a_parameter_is_found_by_full_name_by_name_below_the_path_and_by_last_segment() {
+        let all = [found("/app/db/host", "h"), found("/app/mode", "m")];
+        let parameters = Parameters::new(&all, "/app/");
+        for name in ["/app/db/host", "db/host", "host"] {
+            assert_eq!(parameters.get(name), Some("h"), "{name}");
+        }
+        assert_eq!(parameters.get("mode"), Some("m"));
+        assert_eq!(parameters.get("db"), None);
+    }
+
+    #[test]
+    fn a_last_segment_that_two_names_share_is_neither() {
+        let all = [found("/prod/x", "p"), found("/test/x", "t")];
+        let parameters = Parameters::new(&all, "");
+        assert_eq!(parameters.get("x"), None);
+        assert_eq!(parameters.get("/prod/x"), Some("p"));
+        assert_eq!(parameters.get("/test/x"), Some("t"));
+    }
+
+    #[test]
+    fn debug_shows_names_and_versions_and_no_value() {
+        let parameters = Parameters::new(&[found("/app/password", "hunter2")], "/app/");
+        let debug = format!("{parameters:?}");
+        assert!(debug.contains("/app/password") && !debug.contains("hunter2"), "{debug}");
+    }
+}

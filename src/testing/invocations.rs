@@ -1,0 +1,154 @@
+//! Invocations without HTTP: what the extension and the handler tell a cache, said by a test, in any
+//! order and to the instant.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::TestClock;
+use crate::cache::Cache;
+use crate::clock::{Clock, nanos};
+use crate::error::Error;
+use crate::refresher::{Invocation, Message};
+
+/// Drives a cache through invocations as the extension and the handler do, without either.
+///
+/// The cache must be one for an environment that freezes: [`Builder::mode`](crate::Builder::mode)
+/// with [`Mode::OnDemand`](crate::Mode::OnDemand).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lambda_cache::testing::{Invocations, TestClock, TestSource};
+/// use lambda_cache::{Builder, Mode};
+/// use std::time::Duration;
+///
+/// let (clock, source) = (TestClock::new(), TestSource::new());
+/// source.set("greeting", "hello");
+/// let mut builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand);
+/// let greeting = builder.add(source.entry("greeting"));
+/// let cache = builder.spawn().await?;
+/// let invocations = Invocations::new(&cache, &clock);
+///
+/// clock.freeze(Duration::from_secs(50)); // due, and not yet expired
+/// let invocation = invocations.next();
+/// invocation.handler_begins().await?;
+/// let held = tokio::spawn({ let it = invocation.clone(); async move { it.invoke().await } });
+/// assert_eq!(cache.snapshot().await.get(greeting)?, "hello");
+/// invocation.handler_ends().await?;
+/// held.await.unwrap()?; // the extension may ask for its next event: nothing is in flight
+/// assert_eq!((source.calls().len(), source.in_flight()), (2, 0));
+/// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Invocations {
+    cache: Cache,
+    clock: TestClock,
+    count: AtomicU64,
+}
+
+impl Invocations {
+    /// Invocations of a function with this cache, in an environment with this clock.
+    pub fn new(cache: &Cache, clock: &TestClock) -> Self {
+        Self { cache: cache.clone(), clock: clock.clone(), count: AtomicU64::new(0) }
+    }
+
+    /// The next invocation: with a deadline in 3 seconds on the environment's clock, and a trace id
+    /// whose epoch is the true time, in whole seconds. Nothing is told yet.
+    pub fn next(&self) -> TestInvocation {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let made = self.clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        TestInvocation {
+            cache: self.cache.clone(),
+            invocation: Invocation {
+                request_id: format!("request-{number}"),
+                deadline: self.clock.now().later_by(Duration::from_secs(3)).wall,
+                witness: Some(nanos(Duration::from_secs(made.as_secs()))),
+            },
+        }
+    }
+}
+
+/// One invocation of [`Invocations`].
+#[derive(Debug, Clone)]
+pub struct TestInvocation {
+    cache: Cache,
+    invocation: Invocation,
+}
+
+impl TestInvocation {
+    /// The same with another deadline.
+    #[must_use]
+    pub fn deadline(mut self, deadline: SystemTime) -> Self {
+        self.invocation.deadline = nanos(deadline.duration_since(UNIX_EPOCH).unwrap_or_default());
+        self
+    }
+
+    /// The same with another epoch in its trace id: a forged one, say.
+    #[must_use]
+    pub fn traced_at(mut self, epoch: SystemTime) -> Self {
+        self.invocation.witness = Some(nanos(epoch.duration_since(UNIX_EPOCH).unwrap_or_default()));
+        self
+    }
+
+    /// The same without a trace id.
+    #[must_use]
+    pub fn untraced(mut self) -> Self {
+        self.invocation.witness = None;
+        self
+    }
+
+    /// The extension gets INVOKE; returns when it may ask for its next event.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher has ended.
+    pub async fn invoke(&self) -> Result<(), Error> {
+        let invocation = self.invocation.clone();
+        self.cache.refresher.ask(|done| Message::Invoke { invocation, done }).await
+    }
+
+    /// The handler begins; returns when it may take its snapshot.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher has ended.
+    pub async fn handler_begins(&self) -> Result<(), Error> {
+        let invocation = self.invocation.clone();
+        self.cache.refresher.ask(|done| Message::HandlerBegan { invocation, done }).await
+    }
+
+    /// The handler ends; returns when the runtime may be told.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher has ended.
+    pub async fn handler_ends(&self) -> Result<(), Error> {
+        let request_id = self.invocation.request_id.clone();
+        self.cache.refresher.ask(|done| Message::HandlerEnded { request_id, done }).await
+    }
+}
+
+/// The extension of an environment in which SnapStart takes a snapshot and restores it.
+impl Invocations {
+    /// The hook before the snapshot; returns when nothing is held and nothing in flight.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher has ended.
+    pub async fn before_snapshot(&self) -> Result<(), Error> {
+        self.cache.refresher.ask(|done| Message::Suspend { done }).await
+    }
+
+    /// The hook after the restore.
+    ///
+    /// # Errors
+    ///
+    /// If the refresher has ended.
+    pub async fn after_restore(&self) -> Result<(), Error> {
+        self.cache.refresher.tell(Message::Resume).await
+    }
+}
+
+/// Ends the refresher of a cache, as a bug in it would, to see what readers get then.
+pub fn kill_refresher(cache: &Cache) {
+    cache.refresher.kill();
+}
