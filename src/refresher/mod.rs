@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::actor::Actor;
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Life, Publisher, Read, Reader};
 use crate::sources::{AnySource, Decode};
 
@@ -150,7 +150,7 @@ impl Refresher {
         match &*self.reader.changes().borrow() {
             Life::Stopped(error) => error.clone(),
             Life::Running => Error::new(
-                crate::ErrorKind::Stopped,
+                ErrorKind::Stopped,
                 "the refresher has ended without a word",
             ),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{
@@ -107,7 +108,7 @@ impl TestSource {
     pub fn decoded<T>(
         &self,
         name: impl Into<String>,
-        decode: impl Fn(&str) -> Result<T, crate::DecodeError> + Send + Sync + 'static,
+        decode: impl Fn(&str) -> Result<T, DecodeError> + Send + Sync + 'static,
     ) -> Entry<TestRequest, T> {
         let asks = TestRequest { name: name.into(), source: self.clone() };
         Entry::new(asks, move |text: &String| decode(text))

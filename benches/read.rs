@@ -1,0 +1,85 @@
+//! What a read of a fresh value costs, beside the least it could: `cargo bench --bench read`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use criterion::{Criterion, criterion_group, criterion_main};
+use futures_util::FutureExt;
+use lambda_cache::{Builder, Cache, Key, Mode, from_fn};
+
+/// As many entries as a function with a lot of configuration has.
+const ENTRIES: usize = 20;
+
+fn cache(runtime: &tokio::runtime::Runtime) -> (Cache, Key<String>) {
+    let mut builder = Builder::new().mode(Mode::OnDemand);
+    let keys: Vec<Key<String>> = (0..ENTRIES)
+        .map(|n| {
+            let value = move || async move { Ok::<_, std::io::Error>(format!("value {n}")) };
+            builder.add(from_fn(n.to_string(), value).max_age(Duration::from_secs(3600)))
+        })
+        .collect();
+    let cache = runtime.block_on(builder.spawn()).expect("functions that answer");
+    (cache, keys[ENTRIES / 2])
+}
+
+#[allow(clippy::disallowed_methods)]
+fn read(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (cache, key) = cache(&runtime);
+    let mut group = criterion.benchmark_group("read");
+
+    let cell = ArcSwap::from_pointee(String::from("value"));
+    group.bench_function("floor", |bencher| {
+        bencher.iter(|| black_box((Instant::now(), SystemTime::now(), cell.load_full())));
+    });
+
+    group.bench_function("snapshot", |bencher| {
+        bencher.iter(|| cache.snapshot().now_or_never().expect("fresh"));
+    });
+
+    let snapshot = runtime.block_on(cache.snapshot());
+    group.bench_function("get", |bencher| {
+        bencher.iter(|| black_box(&snapshot).get(black_box(key)).expect("a value").len());
+    });
+
+    group.bench_function("value", |bencher| {
+        bencher.iter(|| cache.get(key).now_or_never().expect("fresh").expect("a value"));
+    });
+
+    let moka: moka::future::Cache<String, Arc<String>> = moka::future::Cache::builder()
+        .max_capacity(1000)
+        .time_to_live(Duration::from_secs(3600))
+        .build();
+    for n in 0..ENTRIES {
+        runtime.block_on(moka.insert(n.to_string(), Arc::new(format!("value {n}"))));
+    }
+    group.bench_function("moka", |bencher| {
+        bencher.iter(|| moka.get("10").now_or_never().expect("no wait").expect("a value"));
+    });
+
+    group.bench_function("contended", |bencher| {
+        bencher.iter_custom(|rounds| {
+            let start = Instant::now();
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..rounds {
+                            black_box(cache.snapshot().now_or_never().expect("fresh"));
+                        }
+                    });
+                }
+            });
+            start.elapsed()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, read);
+criterion_main!(benches);

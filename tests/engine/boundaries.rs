@@ -1,0 +1,241 @@
+//! At the edges of an invocation: what is refreshed ahead, how long it is held, and that nothing is
+//! in flight when the environment freezes.
+
+use std::time::Duration;
+
+use lambda_cache::Clock;
+use lambda_cache::testing::{Behaviour, TestInvocation};
+use tokio::task::JoinHandle;
+
+use crate::fixture::{Fixture, HOUR, MINUTE, SECOND, settle};
+
+fn invoke(invocation: &TestInvocation) -> JoinHandle<()> {
+    let invocation = invocation.clone();
+    tokio::spawn(async move { invocation.invoke().await.unwrap() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_past_its_soft_bound_is_refreshed_while_the_handler_runs_and_nobody_waits() {
+    let it = Fixture::new().await;
+    it.source.set("x", "2");
+    it.source.behave(Behaviour::Late(SECOND / 20));
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    invocation.handler_begins().await.unwrap();
+    let before = it.clock.now().monotonic();
+    assert_eq!(it.read().await.unwrap(), "1");
+    assert_eq!(it.clock.now().monotonic(), before, "it did not wait");
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.clock.now().monotonic() - before, SECOND / 20, "held until the fetch had ended");
+    assert_eq!(it.source.in_flight(), 0);
+    it.clock.freeze(20 * SECOND);
+    assert_eq!(it.read().await.unwrap(), "2");
+    assert_eq!(it.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn steady_traffic_over_many_expirations_never_waits_on_the_network() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Late(SECOND / 20));
+    for n in 0..200 {
+        it.source.set("x", n.to_string());
+        let invocation = it.invocations.next();
+        let invoked = invoke(&invocation);
+        invocation.handler_begins().await.unwrap();
+        let before = it.clock.now().monotonic();
+        it.read().await.unwrap();
+        assert_eq!(it.clock.now().monotonic(), before, "invocation {n} waited");
+        tokio::time::sleep(SECOND / 10).await;
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        it.clock.freeze(5 * SECOND);
+    }
+    let minutes = 200.0 * 5.1 / 60.0;
+    assert!((it.calls() as f64) < 1.0 + minutes * 60.0 / 40.0 + 1.0, "{} calls", it.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_due_before_the_deadline_the_extension_asks_for_its_next_event_at_once() {
+    let it = Fixture::new().await;
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    tokio::time::timeout(SECOND / 1000, invocation.invoke()).await.unwrap().unwrap();
+    assert_eq!(it.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_falls_due_within_a_long_invocation_is_refreshed_by_a_timer() {
+    let it = Fixture::new().await;
+    it.source.set("x", "2");
+    let invocation = it.invocations.next().deadline(it.clock.now().wall() + 15 * MINUTE);
+    let invoked = invoke(&invocation);
+    invocation.handler_begins().await.unwrap();
+    tokio::time::sleep(59 * SECOND).await;
+    assert_eq!(it.calls(), 2);
+    let before = it.clock.now().monotonic();
+    assert_eq!(*it.cache.get(it.x).await.unwrap(), "2");
+    assert_eq!(it.clock.now().monotonic(), before);
+    assert!(!invoked.is_finished(), "the extension holds the environment while the handler runs");
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_hangs_is_cancelled_at_the_hold_limit_and_the_hard_bound_holds() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    invocation.handler_begins().await.unwrap();
+    it.read().await.unwrap();
+    let ended = it.clock.now().monotonic();
+    invocation.handler_ends().await.unwrap();
+    assert_eq!(it.clock.now().monotonic(), ended, "the response is not delayed");
+    assert_eq!(it.source.in_flight(), 1);
+    invoked.await.unwrap();
+    let held = it.clock.now().monotonic() - ended;
+    assert!(held >= SECOND / 4 && held < SECOND / 4 + SECOND / 100, "held for {held:?}");
+    assert_eq!(it.source.in_flight(), 0);
+    it.source.behave(Behaviour::Answer);
+    it.source.set("x", "2");
+    it.clock.freeze(10 * SECOND);
+    assert_eq!(it.read().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_limit_of_zero_cancels_at_the_end_of_the_handler() {
+    let it = Fixture::built(|builder| builder.hold_limit(Duration::ZERO), |entry| entry).await;
+    // From the first invocation on it is known that the handler tells when it ends.
+    let first = it.invocations.next();
+    first.handler_begins().await.unwrap();
+    first.invoke().await.unwrap();
+    first.handler_ends().await.unwrap();
+    it.source.behave(Behaviour::Late(SECOND));
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    settle().await;
+    invocation.handler_begins().await.unwrap();
+    assert_eq!(it.source.in_flight(), 1);
+    let before = it.clock.now().monotonic();
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.clock.now().monotonic(), before);
+    assert_eq!(it.source.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_a_handler_gave_up_on_is_cancelled_before_its_response_goes_out() {
+    // The extension has long asked for its next event, so nothing else keeps the environment up.
+    let it = Fixture::new().await;
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    invocation.invoke().await.unwrap();
+    it.source.behave(Behaviour::Hang);
+    assert!(tokio::time::timeout(SECOND, it.cache.refresh(it.x)).await.is_err());
+    assert_eq!(it.source.in_flight(), 1);
+    invocation.handler_ends().await.unwrap();
+    assert_eq!(it.source.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_extension_nothing_is_in_flight_when_the_handler_has_ended_either() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    for _ in 0..3 {
+        it.clock.freeze(MINUTE);
+        let invocation = it.invocations.next();
+        invocation.handler_begins().await.unwrap();
+        assert!(tokio::time::timeout(SECOND / 10, it.cache.snapshot()).await.is_err());
+        assert_eq!(it.source.in_flight(), 1);
+        invocation.handler_ends().await.unwrap();
+        assert_eq!(it.source.in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_still_open_in_the_next_invocation_is_started_again_and_its_answer_discarded() {
+    for handler_first in [true, false] {
+        let it = Fixture::new().await;
+        it.source.behave(Behaviour::Hold);
+        it.clock.freeze(50 * SECOND);
+        // A user's own task asks, outside any invocation, and is frozen with the fetch in flight.
+        let asked = tokio::spawn({
+            let (cache, x) = (it.cache.clone(), it.x);
+            async move { cache.refresh(x).await.map(|value| value.to_string()) }
+        });
+        settle().await;
+        it.clock.freeze(HOUR);
+        it.source.set("x", "2");
+        let invocation = it.invocations.next();
+        if handler_first {
+            invocation.handler_begins().await.unwrap();
+        }
+        let invoked = invoke(&invocation);
+        settle().await;
+        assert_eq!(it.calls(), 3, "init, the frozen one, and the one started again");
+        assert_eq!(it.source.in_flight(), 1, "the frozen one is cancelled");
+        it.source.release();
+        assert_eq!(asked.await.unwrap().unwrap(), "2");
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        assert_eq!(it.read().await.unwrap(), "2");
+        assert_eq!(it.calls(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_invocation_with_the_same_request_id_is_an_invocation_of_its_own() {
+    let it = Fixture::new().await;
+    let invocation = it.invocations.next().deadline(it.clock.now().wall() + HOUR);
+    for round in ["1", "2", "3"] {
+        it.source.set("x", round);
+        let invoked = invoke(&invocation);
+        invocation.handler_begins().await.unwrap();
+        assert_eq!(it.read().await.unwrap(), round);
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        assert_eq!(it.source.in_flight(), 0);
+        it.clock.freeze(10 * MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_never_begins_does_not_keep_the_extension_waiting() {
+    let it = Fixture::new().await;
+    let first = it.invocations.next();
+    first.handler_begins().await.unwrap();
+    first.invoke().await.unwrap();
+    first.handler_ends().await.unwrap();
+    // The runtime cannot parse this one's event; something falls due before its deadline.
+    let invocation = it.invocations.next().deadline(it.clock.now().wall() + HOUR);
+    tokio::time::timeout(SECOND, invocation.invoke()).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_tell_gets_the_fetch_it_waits_for_past_the_hold_limit() {
+    let it = Fixture::new().await;
+    it.source.set("x", "2");
+    it.source.behave(Behaviour::Late(SECOND));
+    it.clock.freeze(MINUTE);
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    assert_eq!(it.read().await.unwrap(), "2");
+    invoked.await.unwrap();
+    assert_eq!(it.source.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_tell_and_a_refresh_that_hangs_are_held_for_the_limit_only() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(50 * SECOND);
+    let before = it.clock.now().monotonic();
+    it.invocations.next().invoke().await.unwrap();
+    let held = it.clock.now().monotonic() - before;
+    assert!(held >= SECOND / 4 && held < SECOND / 4 + SECOND / 100, "held for {held:?}");
+    assert_eq!(it.source.in_flight(), 0);
+}

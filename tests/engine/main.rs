@@ -1,0 +1,13 @@
+//! The engine in process: clocks, orders and freezes, to the instant and without sleeping.
+
+mod boundaries;
+mod clocks;
+mod failures;
+mod fixture;
+mod freezes;
+mod keys;
+mod panics;
+mod secrets;
+mod single_flight;
+mod snapstart;
+mod timers;
