@@ -5,11 +5,10 @@ mod read;
 
 use std::any::TypeId;
 use std::fmt;
-use std::sync::Arc;
 
 pub use builder::Builder;
 
-use crate::clock::Clock;
+use crate::clock::Clocks;
 use crate::entry::Key;
 use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
@@ -23,7 +22,7 @@ use crate::snapshot::{Held, Value, not_loaded};
 #[derive(Clone)]
 pub struct Cache {
     pub(crate) refresher: Refresher,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
 }
 

@@ -5,6 +5,7 @@
 //! pair of stamps is decided in `freshness`, which reads no clock itself.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An instant as the environment's two clocks show it.
@@ -22,6 +23,7 @@ impl Stamp {
     /// Makes a stamp from the time since the clock's own origin and the wall-clock time.
     ///
     /// A wall clock before 1970 counts as 1970.
+    #[inline(always)]
     pub fn new(monotonic: Duration, wall: SystemTime) -> Self {
         Self {
             monotonic: nanos(monotonic),
@@ -101,9 +103,27 @@ impl Clock for SystemClock {
     // Monotonic first: if the thread is held up between the two readings, the wall clock is the one
     // that has seen the delay, and ages come out too large rather than too small.
     #[allow(clippy::disallowed_methods)]
+    #[inline(always)]
     fn now(&self) -> Stamp {
         let monotonic = Instant::now().saturating_duration_since(self.origin);
         Stamp::new(monotonic, SystemTime::now())
+    }
+}
+
+/// The clock of a cache: a machine's own is read without a detour.
+#[derive(Debug, Clone)]
+pub(crate) enum Clocks {
+    System(SystemClock),
+    Other(Arc<dyn Clock>),
+}
+
+impl Clocks {
+    #[inline(always)]
+    pub(crate) fn now(&self) -> Stamp {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Other(clock) => clock.now(),
+        }
     }
 }
 
@@ -115,8 +135,10 @@ pub(crate) fn runtime_now() -> Instant {
 }
 
 /// A duration in whole nanoseconds; more than 292 years is as good as forever.
+#[inline(always)]
 pub(crate) fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(duration.subsec_nanos()))
 }
 
 /// The duration of so many nanoseconds; none, if there are fewer than none.

@@ -32,23 +32,29 @@ pub(crate) use slot::{Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdi
 pub struct Snapshot {
     state: Arc<State>,
     taken: Stamp,
-    scrutiny: Scrutiny,
+    /// The cache whose bound held when this was taken, so that every slot without a failure is
+    /// fresh; [`NONE`] if each has to be judged.
+    vouched: u64,
+    judged: Option<Box<Judged>>,
 }
 
-/// What is known of a snapshot's slots, beyond what each of them says.
+/// The number of no cache.
+const NONE: u64 = 0;
+
+/// By what the slots of a snapshot are judged whose bound did not hold.
 #[derive(Clone)]
-enum Scrutiny {
-    /// The bound held when it was taken: a slot without a failure is fresh.
-    Vouched,
-    /// Slots were looked at one by one, for this read.
-    Judged(Read, Option<Error>),
+struct Judged {
+    read: Read,
+    /// What is said of slots that would have to wait.
+    stopped: Option<Error>,
 }
+
 
 impl Snapshot {
     /// A snapshot whose bound holds at `taken`.
     #[inline]
     pub(crate) fn vouched(state: Arc<State>, taken: Stamp) -> Self {
-        Self { state, taken, scrutiny: Scrutiny::Vouched }
+        Self { taken, vouched: state.cache, judged: None, state }
     }
 
     /// A snapshot in which each slot is judged when it is read; what would have to wait is an error
@@ -59,7 +65,8 @@ impl Snapshot {
         read: Read,
         stopped: Option<Error>,
     ) -> Self {
-        Self { state, taken, scrutiny: Scrutiny::Judged(read, stopped) }
+        let judged = Some(Box::new(Judged { read, stopped }));
+        Self { state, taken, vouched: NONE, judged }
     }
 
     /// The value of an entry.
@@ -71,8 +78,7 @@ impl Snapshot {
     /// for a key of another cache.
     #[inline]
     pub fn get<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<&T, Error> {
-        if key.cache == self.state.cache
-            && matches!(self.scrutiny, Scrutiny::Vouched)
+        if key.cache == self.vouched
             && let Some(Slot::Ready(held)) = self.state.slot(key.entry)
             && let Some(value) = held.value.downcast_ref::<T>()
         {
@@ -115,9 +121,9 @@ impl Snapshot {
     #[cold]
     fn judge<T>(&self, key: Key<T>) -> Result<(&Held, bool), Error> {
         let (slot, definition) = self.state.find(key)?;
-        let (read, stopped) = match &self.scrutiny {
-            Scrutiny::Vouched => (Read { kind: ReadKind::Snapshot, after: u64::MAX }, None),
-            Scrutiny::Judged(read, stopped) => (*read, stopped.as_ref()),
+        let (read, stopped) = match self.judged.as_deref() {
+            None => (Read { kind: ReadKind::Snapshot, after: u64::MAX }, None),
+            Some(judged) => (judged.read, judged.stopped.as_ref()),
         };
         match slot.verdict(definition, read, self.taken, self.state.catalog.patience) {
             Verdict::Serve(held) => Ok((held, false)),
@@ -126,14 +132,10 @@ impl Snapshot {
                 Err(slot.error(definition, &failure.error, self.taken))
             }
             Verdict::Unread => Err(not_loaded(definition)),
-            Verdict::Wait => match (&self.scrutiny, slot) {
-                // The bound held when the snapshot was taken, so a value is fresh enough.
-                (Scrutiny::Vouched, Slot::Ready(held)) => Ok((held, false)),
-                _ => Err(match stopped {
-                    Some(stopped) => slot.error(definition, stopped, self.taken),
-                    None => not_loaded(definition),
-                }),
-            },
+            Verdict::Wait => Err(match stopped {
+                Some(stopped) => slot.error(definition, stopped, self.taken),
+                None => not_loaded(definition),
+            }),
         }
     }
 

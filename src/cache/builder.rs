@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 
 use super::Cache;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Clocks, SystemClock};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::Bounds;
@@ -51,7 +51,7 @@ pub struct Builder {
     definitions: Vec<Definition>,
     decoders: Vec<Decode>,
     errors: Vec<Error>,
-    clock: Arc<dyn Clock>,
+    clock: Clocks,
     mode: Mode,
     init_deadline: Duration,
     operation_timeout: Duration,
@@ -83,7 +83,7 @@ impl Builder {
             definitions: Vec::new(),
             decoders: Vec::new(),
             errors: Vec::new(),
-            clock: Arc::new(SystemClock::new()),
+            clock: Clocks::System(SystemClock::new()),
             mode: Mode::detect(),
             init_deadline: Duration::from_secs(8),
             operation_timeout: Duration::from_secs(5),
@@ -146,7 +146,7 @@ impl Builder {
 
     /// The clocks that ages are judged by. Defaults to those of the machine.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Clocks::Other(Arc::new(clock));
         self
     }
 
@@ -199,7 +199,7 @@ impl Builder {
         let bounds = bounds.fold(Bounds::ALWAYS, Bounds::and);
         let publisher = Publisher::new(self.cache, catalog, slots, bounds);
         let settings = Settings {
-            clock: Arc::clone(&self.clock),
+            clock: self.clock.clone(),
             driver: if self.mode.freezes() { Driver::Invocations } else { Driver::Timers },
             operation_timeout: self.operation_timeout,
             hold_limit: self.hold_limit,

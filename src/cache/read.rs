@@ -4,7 +4,9 @@
 //! itself and, if that does not do (a fetch it joined was frozen in flight, say), asks again.
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Cache;
@@ -13,6 +15,29 @@ use crate::entry::Key;
 use crate::error::Error;
 use crate::refresher::{Cause, Message};
 use crate::snapshot::{Life, Read, ReadKind, Snapshot, State, Value, Verdict};
+
+/// The future of [`Cache::snapshot`]: written out, because the state machine of an `async fn` would
+/// be a good part of what a read costs.
+struct TakeSnapshot<'a> {
+    cache: &'a Cache,
+    waiting: Option<Pin<Box<dyn Future<Output = Snapshot> + Send + 'a>>>,
+}
+
+impl Future for TakeSnapshot<'_> {
+    type Output = Snapshot;
+
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Snapshot> {
+        let cache = self.cache;
+        if self.waiting.is_none()
+            && let Some(snapshot) = cache.fresh_snapshot()
+        {
+            return Poll::Ready(snapshot);
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(cache.snapshot_when_fresh()));
+        waiting.as_mut().poll(context)
+    }
+}
 
 impl Cache {
     /// Every entry at one instant, each within its max age or holding its own error.
@@ -27,14 +52,16 @@ impl Cache {
     ///
     /// Dropping the future is safe, and cancels nothing for other readers.
     #[inline]
-    pub async fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> impl Future<Output = Snapshot> + Send + '_ {
+        TakeSnapshot { cache: self, waiting: None }
+    }
+
+    /// A snapshot, if the bound of the present state holds.
+    #[inline(always)]
+    fn fresh_snapshot(&self) -> Option<Snapshot> {
         let state = self.refresher.reader().load();
         let now = self.clock.now();
-        if state.bounds.admits(now) {
-            return Snapshot::vouched(state, now);
-        }
-        drop(state);
-        Box::pin(self.snapshot_when_fresh()).await
+        state.bounds.admits(now).then(|| Snapshot::vouched(state, now))
     }
 
     #[cold]

@@ -22,16 +22,16 @@ use super::invocation::Current;
 use super::job::Finished;
 use super::schedule::BoundsTree;
 use super::{Cause, Message, Plan, Settings};
-use crate::clock::{Clock, Stamp};
+use crate::clock::{Clocks, Stamp};
 use crate::freshness::Bounds;
-use crate::snapshot::{Failure, Publisher, Read, Retry, Slot, Verdict};
+use crate::snapshot::{Publisher, Read, Slot, Verdict};
 use crate::sources::{AnySource, Decode};
 
 /// Timers further away than this look again in between: tokio's cannot wait for ever.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) struct Actor {
-    clock: Arc<dyn Clock>,
+    clock: Clocks,
     settings: Settings,
     inbox: mpsc::Receiver<Message>,
     publisher: Publisher,
@@ -96,7 +96,7 @@ impl Actor {
             failing: BTreeSet::new(),
             aged: HashMap::new(),
             random: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
-            clock: Arc::clone(&settings.clock),
+            clock: settings.clock.clone(),
             settings,
             inbox,
             publisher,
@@ -252,9 +252,9 @@ impl Actor {
                 // A schedule for what every read fetches would be a hot loop.
                 _ if entries[entry].policy.max_age == Some(Duration::ZERO) => Bounds::ALWAYS,
                 Slot::Ready(held) => entries[entry].policy.due(held.began, request.jitter),
-                Slot::Failed(_, Failure { retry: Retry::After(back_off), .. }) => *back_off,
+                Slot::Failed(_, failure) => failure.retry_due(),
                 Slot::Missing => Bounds::NEVER,
-                Slot::Unread | Slot::Failed(..) => Bounds::ALWAYS,
+                Slot::Unread => Bounds::ALWAYS,
             };
             request.entries.iter().map(due).fold(Bounds::ALWAYS, Bounds::and)
         };

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::actor::Actor;
-use crate::clock::Clock;
+use crate::clock::Clocks;
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Life, Publisher, Read, Reader};
 use crate::sources::{AnySource, Decode};
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
 /// How the refresher works.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Clocks,
     pub(crate) driver: Driver,
     pub(crate) operation_timeout: Duration,
     pub(crate) hold_limit: Duration,

@@ -17,21 +17,22 @@ use crate::freshness::Bounds;
 /// change to one of 10,000 entries does not touch 10,000 reference counts.
 const CHUNK: usize = 32;
 
-type Chunk = Arc<[Slot]>;
+/// The last one is filled up with slots that stand for no entry.
+type Chunk = Arc<[Slot; CHUNK]>;
 
 /// All slots at one instant.
 pub(crate) struct State {
     pub(crate) cache: u64,
     /// Within this, every slot that a snapshot must vouch for may be served.
     pub(crate) bounds: Bounds,
-    chunks: Vec<Chunk>,
+    chunks: Box<[Chunk]>,
     pub(crate) catalog: Arc<Catalog>,
 }
 
 impl State {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(&self, entry: usize) -> Option<&Slot> {
-        self.chunks.get(entry / CHUNK)?.get(entry % CHUNK)
+        Some(&self.chunks.get(entry / CHUNK)?[entry % CHUNK])
     }
 
     /// The slot and the declaration a key stands for.
@@ -87,7 +88,7 @@ struct Shared {
 /// The one place that publishes states.
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
-    chunks: Vec<Chunk>,
+    chunks: Box<[Chunk]>,
     catalog: Arc<Catalog>,
     cache: u64,
 }
@@ -95,7 +96,10 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// A cell in which no entry has been fetched, and its first reader.
     pub(crate) fn new(cache: u64, catalog: Arc<Catalog>, slots: Vec<Slot>, bounds: Bounds) -> Self {
-        let chunks: Vec<Chunk> = slots.chunks(CHUNK).map(Arc::from).collect();
+        let chunk = |slots: &[Slot]| {
+            Arc::new(std::array::from_fn(|n| slots.get(n).cloned().unwrap_or(Slot::Unread)))
+        };
+        let chunks: Box<[Chunk]> = slots.chunks(CHUNK).map(chunk).collect();
         let state =
             State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
         let shared = Shared {
@@ -150,7 +154,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn load(&self) -> Arc<State> {
         self.shared.state.load_full()
     }

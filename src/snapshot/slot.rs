@@ -67,7 +67,7 @@ pub(crate) enum Slot {
     /// The last fetch succeeded.
     Ready(Held),
     /// The last fetch failed; what the one before brought is kept.
-    Failed(Option<Held>, Failure),
+    Failed(Option<Held>, Box<Failure>),
 }
 
 /// A read, as far as the judgement of a slot needs to know it.
@@ -200,6 +200,14 @@ impl Failure {
                 ReadKind::Snapshot => self.news(policy).admits(now),
                 ReadKind::Entry | ReadKind::Within(_) => self.backs_off(now),
             }
+    }
+
+    /// The bound within which another attempt is not yet due.
+    pub(crate) fn retry_due(&self) -> Bounds {
+        match self.retry {
+            Retry::After(back_off) => back_off,
+            Retry::Running => Bounds::ALWAYS,
+        }
     }
 
     /// Whether it is too early for another attempt.

@@ -157,8 +157,8 @@ impl Actor {
             self.requests[index].flight = Some(flight);
             for entry in self.requests[index].entries.clone() {
                 if let Slot::Failed(held, failure) = self.publisher.slot(entry) {
-                    let failure = Failure { retry: Retry::Running, ..failure.clone() };
-                    let slot = Slot::Failed(held.clone(), failure);
+                    let failure = Failure { retry: Retry::Running, ..Failure::clone(failure) };
+                    let slot = Slot::Failed(held.clone(), Box::new(failure));
                     self.set(entry, slot);
                 }
             }
@@ -288,7 +288,7 @@ impl Actor {
                         fetch: flight.number,
                         retry: Retry::After(back_off),
                     };
-                    Slot::Failed(held.cloned(), failure)
+                    Slot::Failed(held.cloned(), Box::new(failure))
                 }
             };
             self.set(entry, slot);

@@ -143,8 +143,9 @@ impl Actor {
         for entry in self.failing.clone() {
             let Slot::Failed(held, failure) = self.publisher.slot(entry) else { continue };
             if failure.backs_off(now) && failure.error.kind() != ErrorKind::Throttled {
-                let failure = Failure { retry: Retry::After(Bounds::NEVER), ..failure.clone() };
-                let slot = Slot::Failed(held.clone(), failure);
+                let retry = Retry::After(Bounds::NEVER);
+                let failure = Failure { retry, ..Failure::clone(failure) };
+                let slot = Slot::Failed(held.clone(), Box::new(failure));
                 self.set(entry, slot);
                 self.reschedule(self.publisher.catalog().entries[entry].request);
             }

@@ -1,0 +1,211 @@
+//! [`State`]: the rules of the two APIs, as plain data. Nothing here waits, reads sockets or sends.
+//!
+//! Every change goes through [`Environment`](super::environment::Environment), which calls
+//! [`State::settle`] after it; so what follows from what is decided in one place.
+
+mod answer;
+mod extension;
+mod invocations;
+mod record;
+mod runtime;
+
+pub(super) use answer::{Answer, Refusal};
+pub(super) use record::{Delivery, Record};
+
+use std::collections::{BTreeMap, VecDeque};
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use super::function::Function;
+use super::{Fault, LambdaCounts, LambdaError, RegisteredExtension, Report};
+use crate::testing::TestClock;
+use extension::Extension;
+use runtime::Runtime;
+
+#[derive(Debug)]
+pub(super) struct State {
+    function: Arc<Function>,
+    clock: TestClock,
+
+    runtime: Runtime,
+    extensions: Vec<Extension>,
+    /// Init is over.
+    initialised: bool,
+    /// The report that init, or what follows a restore, failed with.
+    failed: Option<Report>,
+
+    /// Every invocation there has been: the truth. `queue` and `active` hold places in it, of those
+    /// that have not begun and of those that have begun and are not over; only `invocations` writes
+    /// the three.
+    records: Vec<Record>,
+    queue: VecDeque<usize>,
+    active: Vec<usize>,
+
+    register_faults: VecDeque<Fault>,
+    next_faults: BTreeMap<String, VecDeque<Fault>>,
+
+    processes: Vec<Process>,
+    /// What the last process ended with, until another is started. The inner option is empty if
+    /// that is not known.
+    exited: Option<Option<ExitStatus>>,
+
+    frozen: bool,
+    ended: bool,
+    reports: Vec<Report>,
+    counts: LambdaCounts,
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: u32,
+    /// It is to be killed.
+    doomed: bool,
+}
+
+impl State {
+    pub(super) fn new(function: Arc<Function>, clock: TestClock) -> Self {
+        Self {
+            function,
+            clock,
+            runtime: Runtime::default(),
+            extensions: Vec::new(),
+            initialised: false,
+            failed: None,
+            records: Vec::new(),
+            queue: VecDeque::new(),
+            active: Vec::new(),
+            register_faults: VecDeque::new(),
+            next_faults: BTreeMap::new(),
+            processes: Vec::new(),
+            exited: None,
+            frozen: false,
+            ended: false,
+            reports: Vec::new(),
+            counts: LambdaCounts::default(),
+        }
+    }
+
+    /// Draws the conclusions from a change.
+    pub(super) fn settle(&mut self) {
+        self.initialised |= self.runtime.is_asking() && self.extensions_ask();
+        self.finish_invocations();
+        self.begin_invocation();
+    }
+
+    pub(super) fn is_initialised(&self) -> bool {
+        self.initialised
+    }
+
+    /// No invocation is going on, and everybody has asked for their next.
+    pub(super) fn is_idle(&self) -> bool {
+        self.initialised
+            && !self.frozen
+            && self.queue.is_empty()
+            && self.active.is_empty()
+            && self.runtime.is_asking()
+            && self.extensions_ask()
+    }
+
+    fn extensions_ask(&self) -> bool {
+        self.extensions.iter().all(Extension::is_asking)
+    }
+
+    /// Why the function will not do anything any more, if it will not.
+    pub(super) fn failure(&self) -> Option<LambdaError> {
+        if let Some(status) = self.exited {
+            return Some(LambdaError::ProcessExited(status));
+        }
+        self.failed.clone().map(LambdaError::InitFailed)
+    }
+
+    /// What keeps the environment from being idle, for the reader of an error.
+    pub(super) fn waiting_for(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        all.extend(self.runtime.waiting_for().map(str::to_owned));
+        for extension in self.extensions.iter().filter(|it| !it.is_asking()) {
+            all.push(format!("extension \"{}\", to ask for its next event", extension.name()));
+        }
+        all.extend(self.active.iter().map(|&it| self.records[it].waiting_for()));
+        if self.frozen {
+            all.push("the thaw".to_owned());
+        }
+        all
+    }
+
+    pub(super) fn registered_extensions(&self) -> Vec<RegisteredExtension> {
+        self.extensions.iter().map(Extension::describe).collect()
+    }
+
+    pub(super) fn reports(&self) -> Vec<Report> {
+        self.reports.clone()
+    }
+
+    pub(super) fn counts(&self) -> LambdaCounts {
+        self.counts
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Refusal {
+        self.counts.refused += 1;
+        refusal
+    }
+}
+
+/// Freezes, and the end.
+impl State {
+    /// Freezes the environment if it is idle. From then on nobody gets anything.
+    pub(super) fn freeze(&mut self) -> Option<()> {
+        self.is_idle().then(|| self.frozen = true)
+    }
+
+    pub(super) fn thaw(&mut self) {
+        self.frozen = false;
+    }
+
+    pub(super) fn count_freeze(&mut self) {
+        self.counts.freezes += 1;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+        self.doom_processes();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+/// The function's processes, if it is not in this one.
+impl State {
+    pub(super) fn process_started(&mut self, pid: u32) {
+        self.exited = None;
+        self.processes.push(Process { pid, doomed: self.ended });
+    }
+
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(|it| it.pid).collect()
+    }
+
+    pub(super) fn is_doomed(&self, pid: u32) -> bool {
+        self.processes.iter().any(|it| it.pid == pid && it.doomed)
+    }
+
+    /// One process takes the others and the whole environment with it, as in Lambda. What starts next
+    /// begins with init.
+    pub(super) fn process_exited(&mut self, pid: u32, status: Option<ExitStatus>) {
+        self.processes.retain(|it| it.pid != pid);
+        self.doom_processes();
+        self.exited = Some(status);
+        self.abort_invocations();
+        self.runtime = Runtime::default();
+        self.extensions.clear();
+        self.initialised = false;
+        self.failed = None;
+    }
+
+    fn doom_processes(&mut self) {
+        for process in &mut self.processes {
+            process.doomed = true;
+        }
+    }
+}
