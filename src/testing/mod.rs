@@ -5,11 +5,18 @@
 //! |---|---|
 //! | what a handler does with fresh, stale, missing and failing values | [`TestSource`] and [`TestClock`], in a [`Builder`](crate::Builder) |
 //! | what happens at the edges of invocations, to the instant | [`Invocations`] as well |
+//! | a whole function, with its runtime and its extensions, in process or in one of its own | [`Lambda`] |
 
 mod clock;
 mod invocations;
+mod lambda;
 mod source;
 
 pub use clock::TestClock;
 pub use invocations::{Invocations, TestInvocation, kill_refresher};
+pub use lambda::{
+    BoundLambda, Fault, Frozen, Gap, Invocation, InvocationBuilder, InvocationHandle, Lambda,
+    LambdaBuilder, LambdaCounts, LambdaError, Order, Outcome, RegisteredExtension, Report,
+    ReportKind, Timings,
+};
 pub use source::{Behaviour, TestName, TestRequest, TestSource};

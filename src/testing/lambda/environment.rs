@@ -59,9 +59,7 @@ impl Environment {
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = lock(&self.state);
         let result = change(&mut state);
-        state.settle();
-        drop(state);
-        self.changed.notify_waiters();
+        self.settle(state);
         result
     }
 
@@ -71,16 +69,24 @@ impl Environment {
         loop {
             // Made before the attempt, so it is woken by every change after it: none is missed.
             let changed = self.changed.notified();
-            let mut state = lock(&self.state);
-            if let Some(result) = attempt(&mut state) {
-                state.settle();
-                drop(state);
-                self.changed.notify_waiters();
+            if let Some(result) = self.try_change(&mut attempt) {
                 return result;
             }
-            drop(state);
             changed.await;
         }
+    }
+
+    fn try_change<R>(&self, attempt: impl FnOnce(&mut State) -> Option<R>) -> Option<R> {
+        let mut state = lock(&self.state);
+        let result = attempt(&mut state)?;
+        self.settle(state);
+        Some(result)
+    }
+
+    fn settle(&self, mut state: MutexGuard<'_, State>) {
+        state.settle();
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// As [`until`](Self::until), for what the function has to do: fails if it cannot any more, or

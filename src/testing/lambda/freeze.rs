@@ -25,9 +25,10 @@ impl Lambda {
     /// If dropped, the environment thaws.
     pub async fn freeze(&self, duration: Duration) -> Result<(), LambdaError> {
         let frozen = self.begin_freeze().await?;
-        match frozen.stopped.is_empty() {
-            true => self.clock().freeze(duration),
-            false => tokio::time::sleep(duration).await,
+        if frozen.stopped.is_empty() {
+            self.clock().freeze(duration);
+        } else {
+            tokio::time::sleep(duration).await;
         }
         frozen.thaw()
     }

@@ -109,6 +109,20 @@ impl InvocationHandle {
         self.reached(Record::invoke_is_taken).await
     }
 
+    /// Waits until every extension that gets INVOKE is done with it and has asked for its next event;
+    /// says whether they did before the end.
+    ///
+    /// # Errors
+    ///
+    /// See above.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if dropped.
+    pub async fn extensions_done(&self) -> Result<bool, LambdaError> {
+        self.reached(Record::extensions_are_done).await
+    }
+
     /// Waits until there is an outcome, which is when the caller would hear of it: the response or the
     /// error was posted, or there will be none.
     ///
@@ -140,11 +154,10 @@ impl InvocationHandle {
 
     async fn reached(&self, stage: impl Fn(&Record) -> bool) -> Result<bool, LambdaError> {
         self.begun().await?;
-        let found = |record: &Record| match stage(record) {
-            true => Some(true),
-            false => record.invocation().map(|_| false),
-        };
-        Ok(self.until(found).await)
+        let before_the_end = self.until(|record| {
+            if stage(record) { Some(true) } else { record.invocation().map(|_| false) }
+        });
+        Ok(before_the_end.await)
     }
 
     async fn begun(&self) -> Result<(), LambdaError> {

@@ -101,6 +101,7 @@ use serde::Serialize;
 
 use super::TestClock;
 use environment::{Environment, Lifetime};
+use state::State;
 
 /// An execution environment of AWS Lambda, under a test's control.
 ///
@@ -194,6 +195,31 @@ impl Lambda {
     /// What has happened so far, in numbers.
     pub fn counts(&self) -> LambdaCounts {
         self.environment.read(|state| state.counts())
+    }
+
+    /// Waits until what has happened so far is as `reached` wants it.
+    ///
+    /// ```no_run
+    /// # async fn doc(lambda: lambda_cache::testing::Lambda) -> Result<(), lambda_cache::testing::LambdaError> {
+    /// lambda.fail_next("my-extension", lambda_cache::testing::Fault::Close);
+    /// let before = lambda.counts().extensions_asked;
+    /// lambda.counted(|counts| counts.extensions_asked > before).await?; // it has asked again
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`ready`](Self::ready).
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if dropped.
+    pub async fn counted(
+        &self,
+        reached: impl Fn(&LambdaCounts) -> bool,
+    ) -> Result<LambdaCounts, LambdaError> {
+        let counted = |state: &mut State| Some(state.counts()).filter(&reached);
+        self.environment.patiently(counted).await
     }
 
     /// Has the next answer to this extension's `/event/next` be a fault. If it is asking already, it

@@ -37,18 +37,23 @@ impl State {
         if self.frozen {
             return None;
         }
-        let place = match self.function.is_managed() {
-            true => self.begin_managed()?,
-            false if self.runtime.has_asked_again(asked) => return None,
-            false => {
-                let place = self.active.iter().copied();
-                let place = place.clone().find(|&it| self.records[it].runtime_may_take())?;
-                self.runtime.answered();
-                place
-            }
+        let place = if self.function.is_managed() {
+            self.begin_managed()?
+        } else {
+            let place = self.runtimes_turn(asked)?;
+            self.runtime.answered();
+            place
         };
         self.records[place].hand_over(runtime_now());
         self.records[place].delivery(self.function.arn()).map(Answer::Event)
+    }
+
+    /// The invocation that the runtime may take, if this is the last of its questions.
+    fn runtimes_turn(&self, asked: u64) -> Option<usize> {
+        if self.runtime.has_asked_again(asked) {
+            return None;
+        }
+        self.active.iter().copied().find(|&it| self.records[it].runtime_may_take())
     }
 
     /// The INVOKE for an extension, if there is one.
@@ -78,10 +83,7 @@ impl State {
         let refusal = match self.records.iter_mut().rev().find(known) {
             None => Refusal::unknown_request(),
             Some(record) if record.outcome() == Some(&Outcome::TimedOut) => {
-                match self.function.is_managed() {
-                    true => Refusal::late(),
-                    false => Refusal::unknown_request(),
-                }
+                if self.function.is_managed() { Refusal::late() } else { Refusal::unknown_request() }
             }
             Some(record) if record.outcome().is_some() => {
                 Refusal::runtime_state("there is a response already")

@@ -154,15 +154,16 @@ impl State {
 impl State {
     /// Freezes the environment if it is idle. From then on nobody gets anything.
     pub(super) fn freeze(&mut self) -> Option<()> {
-        self.is_idle().then(|| self.frozen = true)
+        if !self.is_idle() {
+            return None;
+        }
+        self.frozen = true;
+        self.counts.freezes += 1;
+        Some(())
     }
 
     pub(super) fn thaw(&mut self) {
         self.frozen = false;
-    }
-
-    pub(super) fn count_freeze(&mut self) {
-        self.counts.freezes += 1;
     }
 
     pub(super) fn end(&mut self) {

@@ -35,7 +35,7 @@ struct Began {
     /// `None`: never, as far as clocks go.
     deadline: Option<Instant>,
     /// The same on the environment's wall clock.
-    deadline_ms: u128,
+    deadline_ms: u64,
     trace_id: String,
     invokes: Vec<Invoke>,
 }
@@ -89,6 +89,11 @@ impl Record {
         self.began.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.taken.is_some()))
     }
 
+    /// Every extension that gets INVOKE has asked for its next event.
+    pub(crate) fn extensions_are_done(&self) -> bool {
+        self.began.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.asked_again))
+    }
+
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
@@ -139,7 +144,7 @@ impl Record {
         self.began = Some(Began {
             at: now,
             deadline: now.checked_add(timeout),
-            deadline_ms: wall.saturating_add(timeout).as_millis(),
+            deadline_ms: milliseconds(wall.saturating_add(timeout)),
             trace_id: self.trace_id.clone().unwrap_or_else(|| trace_id(clock)),
             invokes: extensions.map(invoke).collect(),
         });
@@ -269,10 +274,6 @@ impl Record {
         }
     }
 
-    fn extensions_are_done(&self) -> bool {
-        self.began.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.asked_again))
-    }
-
     fn last_invoke_taken(&self) -> Option<Instant> {
         self.began.as_ref()?.invokes.iter().filter_map(|it| it.taken).max()
     }
@@ -297,7 +298,7 @@ impl Record {
         let began = self.began.as_ref()?;
         let mut event = json!({
             "eventType": "INVOKE",
-            "deadlineMs": u64::try_from(began.deadline_ms).unwrap_or(u64::MAX),
+            "deadlineMs": began.deadline_ms,
             "requestId": self.request_id,
             "invokedFunctionArn": arn,
         });
@@ -306,6 +307,10 @@ impl Record {
         }
         Some(event.to_string())
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// As AWS makes it: upstream, so with the epoch of the world and not of the environment.
