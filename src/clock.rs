@@ -87,9 +87,7 @@ impl SystemClock {
     /// A clock whose monotonic origin is now.
     #[allow(clippy::disallowed_methods)]
     pub fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 }
 

@@ -128,15 +128,16 @@ impl Options {
             ));
         };
         let name: Arc<str> = Arc::from(name);
-        let invalid = |message: &str| {
-            Err(Error::new(ErrorKind::Declaration, message).entry_named(&name))
-        };
+        let invalid =
+            |message: &str| Err(Error::new(ErrorKind::Declaration, message).entry_named(&name));
         if name.is_empty() {
             return invalid("an entry's name must not be empty");
         }
         match (self.policy.refresh_after, self.policy.max_age) {
             (Some(soft), Some(hard)) if soft > hard => {
-                return invalid("`refresh_after` is longer than `max_age`, so it would never be used");
+                return invalid(
+                    "`refresh_after` is longer than `max_age`, so it would never be used",
+                );
             }
             (Some(Duration::ZERO), hard) if hard != Some(Duration::ZERO) => {
                 return invalid(

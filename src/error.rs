@@ -70,10 +70,14 @@ impl ErrorKind {
         match self {
             Self::NotLoaded => Some("read it with `Cache::get`, which waits for its first fetch"),
             Self::NotFound => Some("check its name, region and account"),
-            Self::Denied => Some("check the function's role and, for encrypted values, the KMS key's policy"),
+            Self::Denied => {
+                Some("check the function's role and, for encrypted values, the KMS key's policy")
+            }
             Self::Throttled => Some("raise the service's limit or the entry's max age"),
             Self::Timeout => Some("check the network path (VPC endpoints, NAT) and the timeouts"),
-            Self::Decode => Some("check the value at its source, or the type the entry is declared with"),
+            Self::Decode => {
+                Some("check the value at its source, or the type the entry is declared with")
+            }
             Self::Panic => Some("the panic's own message went to standard error"),
             Self::Stopped => Some("end the process, so that a new one starts"),
             _ => None,

@@ -152,7 +152,8 @@ impl Default for Policy {
 }
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts.
+pub(crate) const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// How long to wait after so many failures in a row: exponential with full jitter (`jitter` in
 /// 0..1), at most half a minute.
@@ -170,10 +171,7 @@ mod tests {
     const BEGAN: Stamp = Stamp { monotonic: 7 * SECOND, wall: 1_000_000 * SECOND };
 
     fn after(monotonic: i64, wall: i64) -> Stamp {
-        Stamp {
-            monotonic: BEGAN.monotonic + monotonic * SECOND,
-            wall: BEGAN.wall + wall * SECOND,
-        }
+        Stamp { monotonic: BEGAN.monotonic + monotonic * SECOND, wall: BEGAN.wall + wall * SECOND }
     }
 
     const MINUTE: Duration = Duration::from_secs(60);

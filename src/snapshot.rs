@@ -49,7 +49,6 @@ struct Judged {
     stopped: Option<Error>,
 }
 
-
 impl Snapshot {
     /// A snapshot whose bound holds at `taken`.
     #[inline]
@@ -128,9 +127,7 @@ impl Snapshot {
         match slot.verdict(definition, read, self.taken, self.state.catalog.patience) {
             Verdict::Serve(held) => Ok((held, false)),
             Verdict::ServeStale(held) => Ok((held, true)),
-            Verdict::Refuse(failure) => {
-                Err(slot.error(definition, &failure.error, self.taken))
-            }
+            Verdict::Refuse(failure) => Err(slot.error(definition, &failure.error, self.taken)),
             Verdict::Unread => Err(not_loaded(definition)),
             Verdict::Wait => Err(match stopped {
                 Some(stopped) => slot.error(definition, stopped, self.taken),
@@ -224,11 +221,7 @@ impl<T> Deref for Value<T> {
 
 impl<T> Clone for Value<T> {
     fn clone(&self) -> Self {
-        Self {
-            value: Arc::clone(&self.value),
-            version: self.version.clone(),
-            ..*self
-        }
+        Self { value: Arc::clone(&self.value), version: self.version.clone(), ..*self }
     }
 }
 

@@ -4,8 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const TOP_TO_BOTTOM: [&str; 13] = [
-    "lib", "testing", "lambda", "cache", "refresher", "sources", "decode", "snapshot", "entry",
-    "freshness", "mode", "error", "clock",
+    "lib",
+    "testing",
+    "lambda",
+    "cache",
+    "refresher",
+    "sources",
+    "decode",
+    "snapshot",
+    "entry",
+    "freshness",
+    "mode",
+    "error",
+    "clock",
 ];
 
 #[test]
@@ -44,5 +55,10 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) =
         entries.map(|entry| entry.path()).partition(|path| path.is_dir());
     let below = folders.iter().flat_map(|folder| rust_files(folder));
-    files.iter().filter(|file| file.extension().is_some_and(|it| it == "rs")).cloned().chain(below).collect()
+    files
+        .iter()
+        .filter(|file| file.extension().is_some_and(|it| it == "rs"))
+        .cloned()
+        .chain(below)
+        .collect()
 }

@@ -83,7 +83,13 @@ impl Journal {
         let outdated = world.outdated_for(entry, &seen.version, sent) >= bound;
         let old = !seen.stale && seen.age >= bound;
         self.stale += usize::from(outdated || old);
-        let mark = if outdated || old { "!!" } else if seen.stale { "~" } else { "" };
+        let mark = if outdated || old {
+            "!!"
+        } else if seen.stale {
+            "~"
+        } else {
+            ""
+        };
         format!("{mark}{:.1} s", seen.age.as_secs_f64())
     }
 
@@ -153,6 +159,7 @@ impl<S: tracing::Subscriber> Layer<S> for Refreshes {
             let outcome = match field("outcome") {
                 "changed" => "*",
                 "unchanged" => "",
+                "failed" => " failed",
                 other => other,
             };
             let line = format!("{}{outcome} ({})", field("entry"), field("cause"));

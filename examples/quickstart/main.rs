@@ -57,7 +57,11 @@ async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error>
         .await
 }
 
-async fn demonstrate(bound: BoundLambda, clock: TestClock, refreshes: Refreshes) -> Result<(), Error> {
+async fn demonstrate(
+    bound: BoundLambda,
+    clock: TestClock,
+    refreshes: Refreshes,
+) -> Result<(), Error> {
     let lambda = bound.start()?;
     let world = World::new(clock.clone()).await;
     let main = tokio::spawn(function_main(Arc::clone(&world), clock.clone()));
@@ -87,12 +91,14 @@ struct Demonstration {
 impl Demonstration {
     async fn run(mut self) -> Result<(), Error> {
         self.lambda.ready().await?;
-        println!("ages of what each invocation saw; * the value had changed, ~ stale, by permission\n");
+        println!(
+            "ages of what each invocation saw; * the value had changed, ~ stale, by permission\n"
+        );
         self.journal.heading();
         self.say(&format!("init: {}", self.refreshes.take().join(", ")));
 
         self.say("steady traffic, while values change at the source");
-        for n in 0..40 {
+        for n in 0..32 {
             if n % 4 == 1 {
                 self.change(n / 4 % NAMES.len()).await;
             }
@@ -103,7 +109,8 @@ impl Demonstration {
         for entry in 0..NAMES.len() {
             self.world.change(entry).await;
         }
-        let (world, seen) = (Arc::clone(&self.world), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
+        let (world, seen) =
+            (Arc::clone(&self.world), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
         let in_flight = Arc::clone(&seen);
         self.lambda.on_freeze(move || {
             in_flight.store(world.network.in_flight(), std::sync::atomic::Ordering::SeqCst);
@@ -117,7 +124,7 @@ impl Demonstration {
 
         self.say("the source is away");
         self.world.network.cut(true);
-        for _ in 0..24 {
+        for _ in 0..20 {
             self.invoke().await?;
         }
 
@@ -126,7 +133,7 @@ impl Demonstration {
         for entry in 0..NAMES.len() {
             self.change(entry).await;
         }
-        for _ in 0..16 {
+        for _ in 0..14 {
             self.invoke().await?;
         }
 

@@ -258,7 +258,11 @@ impl Cache {
         if failed.is_empty() {
             return Ok(());
         }
-        let message = format!("{} of {} entries could not be loaded:", failed.len(), state.catalog.entries.len());
+        let message = format!(
+            "{} of {} entries could not be loaded:",
+            failed.len(),
+            state.catalog.entries.len()
+        );
         Err(Error::several(ErrorKind::Init, message, failed))
     }
 }

@@ -62,8 +62,11 @@ pub(crate) struct Actor {
     handler_tells: bool,
     /// Fetches still running when this ends are cancelled.
     hold: Option<Pin<Box<Sleep>>>,
-    /// Those who wait until nothing is in flight.
-    stillness: Vec<oneshot::Sender<()>>,
+    /// A handler that has ended, and waits until nothing is in flight or the extension holds the
+    /// environment.
+    ended_handler: Option<oneshot::Sender<()>>,
+    /// A snapshot that waits until nothing is in flight.
+    awaited_snapshot: Option<oneshot::Sender<()>>,
     /// Between the drop before a SnapStart snapshot and the restore nothing is fetched.
     suspended: bool,
     random: fastrand::Rng,
@@ -112,7 +115,8 @@ impl Actor {
             invocations: 0,
             handler_tells: false,
             hold: None,
-            stillness: Vec::new(),
+            ended_handler: None,
+            awaited_snapshot: None,
             suspended: false,
         }
     }
@@ -177,7 +181,6 @@ impl Actor {
         }
     }
 
-
     fn read_all(&mut self, read: Read, cause: Cause) {
         let now = self.clock.now();
         for entry in self.bounds.broken(now) {
@@ -185,8 +188,13 @@ impl Actor {
                 Slot::Failed(_, failure) => !failure.backs_off(now),
                 _ => false,
             };
-            if retry || self.must_wait(entry, read, now) {
+            if self.must_wait(entry, read, now) {
                 self.want(entry, cause, now);
+            } else if retry {
+                let request = self.publisher.catalog().entries[entry].request;
+                if self.requests[request].flight.is_none() {
+                    self.launching.entry(request).or_insert(cause);
+                }
             }
         }
     }
@@ -203,8 +211,12 @@ impl Actor {
 
     fn must_wait(&self, entry: usize, read: Read, now: Stamp) -> bool {
         let catalog = self.publisher.catalog();
-        let verdict =
-            self.publisher.slot(entry).verdict(&catalog.entries[entry], read, now, catalog.patience);
+        let verdict = self.publisher.slot(entry).verdict(
+            &catalog.entries[entry],
+            read,
+            now,
+            catalog.patience,
+        );
         matches!(verdict, Verdict::Wait)
     }
 
@@ -229,7 +241,6 @@ impl Actor {
         self.reschedule(index);
     }
 
-
     fn set(&mut self, entry: usize, slot: Slot) {
         let policy = &self.publisher.catalog().entries[entry].policy;
         self.bounds.set(entry, slot.bounds(policy));
@@ -246,6 +257,8 @@ impl Actor {
         let request = &self.requests[index];
         let due = if request.flight.is_some() {
             Bounds::ALWAYS
+        } else if let Some(pause) = request.pause() {
+            pause
         } else {
             let entries = &self.publisher.catalog().entries;
             let due = |&entry: &usize| match self.publisher.slot(entry) {
@@ -271,8 +284,11 @@ impl Actor {
 /// However it ends, readers are told: a panic, an abort and the end of the runtime included.
 impl Drop for Actor {
     fn drop(&mut self) {
-        let reason =
-            if std::thread::panicking() { "it panicked" } else { "its task or its runtime was ended" };
+        let reason = if std::thread::panicking() {
+            "it panicked"
+        } else {
+            "its task or its runtime was ended"
+        };
         self.publisher.reader().stop(reason);
     }
 }

@@ -57,7 +57,11 @@ impl Job {
         match tokio::time::timeout(self.timeout, fetch).await {
             Ok(answers) => {
                 let source = &*self.source;
-                self.parts.into_iter().zip(answers).map(|(part, answer)| part.finish(source, answer)).collect()
+                self.parts
+                    .into_iter()
+                    .zip(answers)
+                    .map(|(part, answer)| part.finish(source, answer))
+                    .collect()
             }
             Err(_) => {
                 let error = |what| {
@@ -105,10 +109,8 @@ impl Part {
                     Error::new(kind, format!("the answer of {} cannot be used", describe()))
                         .caused_by(cause)
                 }),
-                Err(failure) => {
-                    Err(Error::new(failure.kind, format!("{} failed", describe()))
-                        .caused_by(Arc::clone(&failure.cause)))
-                }
+                Err(failure) => Err(Error::new(failure.kind, format!("{} failed", describe()))
+                    .caused_by(Arc::clone(&failure.cause))),
             };
             (target.entry, outcome)
         };
@@ -140,7 +142,7 @@ impl Target {
                     Err(_) => {
                         let cause = DecodeError::new("the decoder panicked");
                         Err((ErrorKind::Panic, Arc::new(cause)))
-                    },
+                    }
                 }
             }
         }

@@ -149,16 +149,17 @@ impl Refresher {
     fn stopped(&self) -> Error {
         match &*self.reader.changes().borrow() {
             Life::Stopped(error) => error.clone(),
-            Life::Running => Error::new(
-                ErrorKind::Stopped,
-                "the refresher has ended without a word",
-            ),
+            Life::Running => {
+                Error::new(ErrorKind::Stopped, "the refresher has ended without a word")
+            }
         }
     }
 }
 
 impl fmt::Debug for Refresher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refresher").field("running", &!self.task.is_finished()).finish_non_exhaustive()
+        f.debug_struct("Refresher")
+            .field("running", &!self.task.is_finished())
+            .finish_non_exhaustive()
     }
 }

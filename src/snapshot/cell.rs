@@ -100,8 +100,7 @@ impl Publisher {
             Arc::new(std::array::from_fn(|n| slots.get(n).cloned().unwrap_or(Slot::Unread)))
         };
         let chunks: Box<[Chunk]> = slots.chunks(CHUNK).map(chunk).collect();
-        let state =
-            State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
+        let state = State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
         let shared = Shared {
             state: ArcSwap::from_pointee(state),
             changes: watch::Sender::new(Life::Running),

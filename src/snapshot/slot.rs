@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Stamp;
 use crate::entry::{Definition, Version};
 use crate::error::Error;
-use crate::freshness::{self, Bounds, Policy};
+use crate::freshness::{self, Bounds, LONGEST_BACK_OFF, Policy};
 
 /// The entries of a cache, as declared: what all its states have in common.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl fmt::Debug for Held {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    pub(crate) began: Stamp,
+    pub(crate) ended: Stamp,
     pub(crate) fetch: u64,
     pub(crate) retry: Retry,
 }
@@ -161,9 +161,7 @@ impl Slot {
     pub(crate) fn error(&self, definition: &Definition, error: &Error, now: Stamp) -> Error {
         let error = error.clone().entry_named(&definition.name);
         match self.held() {
-            Some(held) => {
-                error.at_age(freshness::age(held.began, now), definition.policy.max_age)
-            }
+            Some(held) => error.at_age(freshness::age(held.began, now), definition.policy.max_age),
             None => error,
         }
     }
@@ -218,9 +216,13 @@ impl Failure {
         }
     }
 
-    /// While this holds the failure says something about the present. Later, or after a freeze, a
-    /// value that has expired meanwhile deserves another attempt before it is given up.
+    /// While this holds the failure says something about the present, and no snapshot waits for the
+    /// next attempt. In steady traffic one comes before this is over; after a longer freeze an
+    /// expired value deserves another attempt before it is given up.
     fn news(&self, policy: &Policy) -> Bounds {
-        policy.fresh(self.began)
+        match policy.max_age {
+            Some(Duration::ZERO) => Bounds::NEVER,
+            max_age => Bounds::of(self.ended, LONGEST_BACK_OFF.max(max_age.unwrap_or_default())),
+        }
     }
 }

@@ -82,8 +82,12 @@ where
 fn kind_of(code: &str) -> ErrorKind {
     let code = code.trim_end_matches("Exception");
     match code {
-        "Throttling" | "ThrottledException" | "TooManyRequests" | "RequestLimitExceeded"
-        | "ProvisionedThroughputExceeded" | "SlowDown" => ErrorKind::Throttled,
+        "Throttling"
+        | "ThrottledException"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "ProvisionedThroughputExceeded"
+        | "SlowDown" => ErrorKind::Throttled,
         "AccessDenied" | "UnrecognizedClient" | "ExpiredToken" | "InvalidSignature"
         | "InvalidKeyId" => ErrorKind::Denied,
         _ if code.ends_with("NotFound") => ErrorKind::NotFound,

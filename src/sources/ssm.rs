@@ -41,8 +41,8 @@ use super::{
 use crate::decode::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
 
-pub use parameters::Parameters;
 use parameters::Found;
+pub use parameters::Parameters;
 
 // ---- constructors --------------------------------------------------------------------------------
 
@@ -67,10 +67,8 @@ pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
 pub fn parameters(
     names: impl IntoIterator<Item = impl Into<String>>,
 ) -> Entry<SeveralParameters, Parameters> {
-    let asks = SeveralParameters {
-        names: names.into_iter().map(Into::into).collect(),
-        region: None,
-    };
+    let asks =
+        SeveralParameters { names: names.into_iter().map(Into::into).collect(), region: None };
     Entry::new(asks, |payload: &Payload| Ok(Parameters::new(&payload.0, "")))
 }
 
@@ -300,10 +298,7 @@ enum Kind {
 pub struct Payload(Vec<Found>);
 
 impl Ssm {
-    fn shared(
-        connections: &mut Connections,
-        region: Option<String>,
-    ) -> Result<Arc<Self>, Error> {
+    fn shared(connections: &mut Connections, region: Option<String>) -> Result<Arc<Self>, Error> {
         let aws = connections.aws()?.clone();
         Ok(connections.shared(region.as_deref().unwrap_or_default(), |_| {
             let client = ArcSwap::from_pointee(Client::new(&aws.config(region.as_deref())));
@@ -343,9 +338,7 @@ impl Source for Ssm {
         Box::pin(async move {
             match batch.first().map(|wanted| &wanted.request.0) {
                 Some(Kind::Path(depth, path)) => vec![by_path(&client, *depth, path).await],
-                Some(Kind::Names(decryption, _)) => {
-                    by_name(&client, *decryption, &batch).await
-                }
+                Some(Kind::Names(decryption, _)) => by_name(&client, *decryption, &batch).await,
                 None => Vec::new(),
             }
         })

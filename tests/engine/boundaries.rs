@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use lambda_cache::Clock;
 use lambda_cache::testing::{Behaviour, TestInvocation};
+use lambda_cache::{Clock, ErrorKind};
 use tokio::task::JoinHandle;
 
 use crate::fixture::{Fixture, HOUR, MINUTE, SECOND, settle};
@@ -103,6 +103,67 @@ async fn a_refresh_that_hangs_is_cancelled_at_the_hold_limit_and_the_hard_bound_
     it.source.set("x", "2");
     it.clock.freeze(10 * SECOND);
     assert_eq!(it.read().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_is_not_delayed_by_a_fetch_that_an_invoke_starts_after_the_handler_has_ended() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Late(SECOND / 10));
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    it.read().await.unwrap();
+    let before = it.clock.now().monotonic();
+    // Both messages are in the inbox when the refresher gets to look.
+    let (ended, _) = tokio::join!(
+        async {
+            invocation.handler_ends().await.unwrap();
+            it.clock.now().monotonic()
+        },
+        invocation.invoke()
+    );
+    assert_eq!(ended, before);
+    assert_eq!(it.clock.now().monotonic() - before, SECOND / 10);
+    assert_eq!(it.source.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_the_handler_has_ended_nothing_new_is_started() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(50 * SECOND);
+    let (other, invocation) = (it.cache.clone(), it.invocations.next());
+    let invoked = invoke(&invocation);
+    invocation.handler_begins().await.unwrap();
+    settle().await;
+    it.source.behave(Behaviour::Hang);
+    let hanging = tokio::spawn(async move { other.refresh(it.x).await.is_ok() });
+    settle().await;
+    let calls = it.source.calls().len();
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.source.calls().len(), calls);
+    hanging.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_function_is_not_held_after_each_invocation_while_its_source_hangs() {
+    let it = Fixture::with(|entry| entry.max_age(10 * MINUTE).refresh_after(SECOND)).await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(2 * SECOND);
+    let mut held = 0;
+    for _ in 0..200 {
+        let before = it.clock.now().monotonic();
+        let invocation = it.invocations.next();
+        let invoked = invoke(&invocation);
+        invocation.handler_begins().await.unwrap();
+        it.read().await.unwrap();
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        held += usize::from(it.clock.now().monotonic() > before);
+        it.clock.freeze(SECOND / 10);
+    }
+    assert!((3..=6).contains(&held), "held {held} times in 20 s");
 }
 
 #[tokio::test(start_paused = true)]

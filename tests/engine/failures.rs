@@ -97,7 +97,7 @@ async fn the_next_invocation_may_try_again_unless_the_service_throttles() {
             settle().await;
             invocation.handler_ends().await.unwrap();
             invoked.await.unwrap().unwrap();
-            it.clock.freeze(SECOND / 10);
+            it.clock.freeze(SECOND);
         }
         let calls = it.calls() - 1;
         match kind {
@@ -130,6 +130,37 @@ async fn one_entry_that_fails_takes_no_other_down_and_delays_none() {
     }
     settle().await;
     assert_eq!(bad.calls().len(), 3, "init, the failure, one retry");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_takes_longer_than_max_age_to_fail_makes_no_later_snapshot_wait() {
+    let it = Fixture::with(|entry| entry.max_age(SECOND)).await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.advance(MINUTE);
+    assert_eq!(it.read().await.unwrap_err().kind(), ErrorKind::Timeout);
+    for _ in 0..20 {
+        let before = lambda_cache::Clock::now(&it.clock).monotonic();
+        assert!(it.read().await.is_err());
+        assert_eq!(lambda_cache::Clock::now(&it.clock).monotonic(), before, "it waited");
+        it.clock.advance(SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_source_is_away_a_busy_function_tries_once_a_second_at_most() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(MINUTE);
+    for _ in 0..100 {
+        let invocation = it.invocations.next();
+        invocation.handler_begins().await.unwrap();
+        invocation.invoke().await.unwrap();
+        settle().await;
+        invocation.handler_ends().await.unwrap();
+        it.clock.freeze(SECOND / 20);
+    }
+    let attempts = it.calls() - 1;
+    assert!((4..=15).contains(&attempts), "{attempts} attempts in 5 s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,7 +36,10 @@ async fn environments_that_started_together_do_not_refresh_together() {
         first_refreshes.insert((it.clock.now().monotonic() - before).as_millis() / 100);
     }
     assert!(first_refreshes.len() > 10, "{first_refreshes:?}");
-    assert!(first_refreshes.iter().all(|tenths| (405..=451).contains(tenths)), "{first_refreshes:?}");
+    assert!(
+        first_refreshes.iter().all(|tenths| (405..=451).contains(tenths)),
+        "{first_refreshes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,9 @@ use crate::refresher::Cause;
 use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target};
 use crate::snapshot::{Failure, Held, Retry, Slot};
 
+/// How long after a failure or a cancellation the next invocation may try again. Without this a busy
+/// function would be held after each invocation for as long as its source is away.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// What a fetch leaves of an invocation's time for the handler to answer in.
 const RESERVE: Duration = Duration::from_millis(50);
 
@@ -28,13 +31,39 @@ pub(super) struct Request {
     pub(super) flight: Option<Flight>,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// Cancellations in a row, and until when the last one keeps it from being tried again ahead of
+    /// need: what takes longer than the hold limit would otherwise be held for in each invocation.
+    cancelled: u32,
+    pause: Bounds,
     /// What the last fetch drew for how much earlier than the soft bound the next one is due.
     pub(super) jitter: f64,
 }
 
 impl Request {
     pub(super) fn new((source, local): (usize, usize)) -> Self {
-        Self { source, local, entries: Vec::new(), flight: None, failures: 0, jitter: 0.0 }
+        Self {
+            source,
+            local,
+            entries: Vec::new(),
+            flight: None,
+            failures: 0,
+            cancelled: 0,
+            pause: Bounds::NEVER,
+            jitter: 0.0,
+        }
+    }
+
+    /// Its fetch has been cancelled for lack of time.
+    pub(super) fn cancel(&mut self, now: Stamp) {
+        self.flight = None;
+        self.cancelled = self.cancelled.saturating_add(1);
+        let pause = RETRY_PAUSE * 2u32.pow(self.cancelled.min(6) - 1);
+        self.pause = Bounds::of(now, pause.min(freshness::LONGEST_BACK_OFF));
+    }
+
+    /// The bound within which a cancellation keeps it from being fetched ahead of need, if one does.
+    pub(super) fn pause(&self) -> Option<Bounds> {
+        (self.cancelled > 0).then_some(self.pause)
     }
 }
 
@@ -74,7 +103,6 @@ impl Actor {
             }
         }
     }
-
 
     /// Has all that is due fetched, what has expired before the rest; says how much that is.
     pub(super) fn launch_due(&mut self, cause: Cause) -> usize {
@@ -232,6 +260,7 @@ impl Actor {
                 continue;
             };
             self.requests[request].flight = None;
+            self.requests[request].cancelled = 0;
             self.wanted.remove(&request);
             let outcome = self.apply(request, flight, outcomes, now);
             if let Some(span) = span {
@@ -284,7 +313,7 @@ impl Actor {
                     };
                     let failure = Failure {
                         error,
-                        began: flight.began,
+                        ended: now,
                         fetch: flight.number,
                         retry: Retry::After(back_off),
                     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Actor;
+use super::fetches::RETRY_PAUSE;
 use crate::clock::{self, Stamp};
 use crate::error::ErrorKind;
 use crate::freshness::{self, Bounds};
@@ -39,6 +40,8 @@ impl Actor {
 
     pub(super) fn invoke(&mut self, invocation: Invocation, done: oneshot::Sender<()>) {
         self.begin(Voice::Extension, invocation).extension = Extension::Waiting(done);
+        // From now on it is the extension that keeps the environment from freezing.
+        answer(&mut self.ended_handler);
         self.allow_retries();
         let due = self.launch_due(Cause::Invoke);
         let Some(current) = &mut self.invocation else { return };
@@ -69,7 +72,7 @@ impl Actor {
             // The extension has asked for its next event, or has not seen this one: nothing but the
             // handler's answer keeps the environment from freezing, so that has to wait.
             self.cancel(Cancel::All);
-            self.stillness.push(done);
+            self.ended_handler = Some(done);
         }
     }
 
@@ -81,7 +84,7 @@ impl Actor {
         let expected = known.filter(|it| it.expects(voice, &invocation.request_id));
         if expected.is_none() {
             self.invocations += 1;
-            self.restart_straddlers();
+            self.restart_straddlers(now);
         }
         if let Some(witness) = witness {
             self.age_by_witness(witness, now);
@@ -91,7 +94,7 @@ impl Actor {
 
     /// Fetches that began in an earlier invocation have been frozen in flight: their requests may
     /// be signed too long ago and their sockets dead, so they are started again.
-    fn restart_straddlers(&mut self) {
+    fn restart_straddlers(&mut self, now: Stamp) {
         let straddlers = self.running.values().filter(|job| job.invocation < self.invocations);
         for job in straddlers {
             job.abort.abort();
@@ -103,7 +106,9 @@ impl Actor {
             }
         }
         for &index in &self.wanted {
-            if self.requests[index].flight.is_none() {
+            let request = &self.requests[index];
+            let paused = request.pause().is_some_and(|pause| pause.admits(now));
+            if request.flight.is_none() && !paused {
                 self.launching.insert(index, Cause::Restart);
             }
         }
@@ -136,13 +141,15 @@ impl Actor {
         }
     }
 
-    /// A new invocation may try once more what failed in an earlier one, unless the service asked
-    /// for fewer requests.
+    /// A new invocation may try once more what failed in an earlier one, unless that was a moment ago
+    /// or the service asked for fewer requests.
     fn allow_retries(&mut self) {
         let now = self.clock.now();
         for entry in self.failing.clone() {
             let Slot::Failed(held, failure) = self.publisher.slot(entry) else { continue };
-            if failure.backs_off(now) && failure.error.kind() != ErrorKind::Throttled {
+            let just_now = Bounds::of(failure.ended, RETRY_PAUSE).admits(now);
+            let throttled = failure.error.kind() == ErrorKind::Throttled;
+            if failure.backs_off(now) && !just_now && !throttled {
                 let retry = Retry::After(Bounds::NEVER);
                 let failure = Failure { retry, ..Failure::clone(failure) };
                 let slot = Slot::Failed(held.clone(), Box::new(failure));
@@ -184,15 +191,19 @@ impl Actor {
                 cancelled.extend(job.parts.iter().map(|part| part.request));
             }
         }
+        let now = self.clock.now();
         for request in cancelled {
-            self.requests[request].flight = None;
+            self.requests[request].cancel(now);
             self.reschedule(request);
         }
     }
 
     pub(super) fn timers_run(&self) -> bool {
-        let held = || self.invocation.as_ref().is_some_and(Current::is_held);
-        !self.suspended && (self.settings.driver == Driver::Timers || held())
+        // Once the handler has ended the environment is held for what is in flight, not for more.
+        let held = |it: &Current| it.is_held() && it.handler != Handler::Ended;
+        !self.suspended
+            && (self.settings.driver == Driver::Timers
+                || self.invocation.as_ref().is_some_and(held))
     }
 
     /// Answers those who wait for stillness, among them the extension, if nothing is in flight.
@@ -200,9 +211,8 @@ impl Actor {
         if !self.jobs.is_empty() {
             return;
         }
-        for done in self.stillness.drain(..) {
-            _ = done.send(());
-        }
+        answer(&mut self.ended_handler);
+        answer(&mut self.awaited_snapshot);
         let Some(current) = self.invocation.as_mut().filter(|current| current.is_held()) else {
             return;
         };
@@ -228,7 +238,7 @@ impl Actor {
             self.drop_values(request);
         }
         self.publish();
-        self.stillness.push(done);
+        self.awaited_snapshot = Some(done);
     }
 
     pub(super) fn resume(&mut self) {
@@ -242,5 +252,12 @@ impl Actor {
                 self.launching.insert(index, Cause::Restart);
             }
         }
+    }
+}
+
+/// Answers whoever waits there.
+fn answer(waiting: &mut Option<oneshot::Sender<()>>) {
+    if let Some(waiting) = waiting.take() {
+        _ = waiting.send(());
     }
 }

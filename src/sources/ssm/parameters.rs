@@ -24,11 +24,7 @@ impl Found {
             Some(date) => version.changed_at(date),
             None => version,
         };
-        Some(Self {
-            name: parameter.name?,
-            value: SecretString::from(parameter.value?),
-            version,
-        })
+        Some(Self { name: parameter.name?, value: SecretString::from(parameter.value?), version })
     }
 }
 
@@ -61,7 +57,8 @@ pub(super) fn version(found: &[Found]) -> Version {
     if let [one] = found {
         return one.version.clone();
     }
-    let versions: Vec<String> = found.iter().map(|it| format!("{}:{}", it.name, it.version)).collect();
+    let versions: Vec<String> =
+        found.iter().map(|it| format!("{}:{}", it.name, it.version)).collect();
     let version = Version::new(versions.join(","));
     match found.iter().filter_map(|it| it.version.changed()).max() {
         Some(newest) => version.changed_at(newest),

@@ -154,9 +154,12 @@ impl InvocationHandle {
 
     async fn reached(&self, stage: impl Fn(&Record) -> bool) -> Result<bool, LambdaError> {
         self.begun().await?;
-        let before_the_end = self.until(|record| {
-            if stage(record) { Some(true) } else { record.invocation().map(|_| false) }
-        });
+        let before_the_end =
+            self.until(
+                |record| {
+                    if stage(record) { Some(true) } else { record.invocation().map(|_| false) }
+                },
+            );
         Ok(before_the_end.await)
     }
 

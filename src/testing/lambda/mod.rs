@@ -201,8 +201,8 @@ impl Lambda {
     ///
     /// ```no_run
     /// # async fn doc(lambda: lambda_cache::testing::Lambda) -> Result<(), lambda_cache::testing::LambdaError> {
-    /// lambda.fail_next("my-extension", lambda_cache::testing::Fault::Close);
     /// let before = lambda.counts().extensions_asked;
+    /// lambda.fail_next("my-extension", lambda_cache::testing::Fault::Close);
     /// lambda.counted(|counts| counts.extensions_asked > before).await?; // it has asked again
     /// # Ok(()) }
     /// ```

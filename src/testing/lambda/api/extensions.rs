@@ -66,9 +66,8 @@ async fn next(
         Ok(asked) => asked,
         Err(refusal) => return refusal.into_response(),
     };
-    let answer = environment.until(|state| {
-        if peer.has_hung_up() { None } else { state.take_event(id, asked) }
-    });
+    let answer = environment
+        .until(|state| if peer.has_hung_up() { None } else { state.take_event(id, asked) });
     let json = [(CONTENT_TYPE, "application/json")];
     answer.await.send(&peer, |event| (json, event).into_response()).await
 }

@@ -42,9 +42,8 @@ async fn next(
         Ok(asked) => asked,
         Err(refusal) => return refusal.into_response(),
     };
-    let answer = environment.until(|state| {
-        if peer.has_hung_up() { None } else { state.take_invocation(asked) }
-    });
+    let answer = environment
+        .until(|state| if peer.has_hung_up() { None } else { state.take_invocation(asked) });
     answer.await.send(&peer, deliver).await
 }
 

@@ -82,7 +82,10 @@ impl State {
     /// The events to register for, if that is allowed.
     fn may_register(&self, name: &str, body: &[u8]) -> Result<Vec<String>, Refusal> {
         if name.is_empty() {
-            return Err(Refusal::forbidden("Extension.InvalidExtensionName", "Empty extension name"));
+            return Err(Refusal::forbidden(
+                "Extension.InvalidExtensionName",
+                "Empty extension name",
+            ));
         }
         let events = events_in(body)
             .ok_or_else(|| Refusal::forbidden("InvalidRequestFormat", "not {\"events\": [..]}"))?;

@@ -83,7 +83,11 @@ impl State {
         let refusal = match self.records.iter_mut().rev().find(known) {
             None => Refusal::unknown_request(),
             Some(record) if record.outcome() == Some(&Outcome::TimedOut) => {
-                if self.function.is_managed() { Refusal::late() } else { Refusal::unknown_request() }
+                if self.function.is_managed() {
+                    Refusal::late()
+                } else {
+                    Refusal::unknown_request()
+                }
             }
             Some(record) if record.outcome().is_some() => {
                 Refusal::runtime_state("there is a response already")

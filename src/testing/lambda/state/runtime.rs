@@ -99,7 +99,11 @@ impl State {
     }
 
     /// The runtime reports that what follows a restore failed.
-    pub(crate) fn restore_failed(&mut self, error_type: String, body: String) -> Result<(), Refusal> {
+    pub(crate) fn restore_failed(
+        &mut self,
+        error_type: String,
+        body: String,
+    ) -> Result<(), Refusal> {
         self.runtime_failed(ReportKind::RuntimeRestore, &Phase::Restored, error_type, body)
     }
 

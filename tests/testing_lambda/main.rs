@@ -1,0 +1,18 @@
+//! The Lambda for tests keeps AWS's rules, and does what a test asks of it. Nothing here sleeps; what
+//! takes time waits for an event.
+#![cfg(feature = "testing")]
+
+mod client;
+mod ends;
+mod faults;
+mod freezes;
+mod initialisation;
+mod invocations;
+mod managed;
+mod orders;
+#[cfg(target_os = "linux")]
+mod processes;
+mod registration;
+#[cfg(feature = "runtime")]
+mod runtimes;
+mod snapstart;
