@@ -6,15 +6,15 @@ use lambda_cache::testing::{Lambda, LambdaBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub const RUNTIME: &str = "/2018-06-01/runtime";
-pub const EXTENSION: &str = "/2020-01-01/extension";
+pub(crate) const RUNTIME: &str = "/2018-06-01/runtime";
+pub(crate) const EXTENSION: &str = "/2020-01-01/extension";
 
-pub fn start(builder: LambdaBuilder) -> Lambda {
+pub(crate) fn start(builder: LambdaBuilder) -> Lambda {
     builder.bind().unwrap().start().unwrap()
 }
 
 /// Whether it has to wait, even after all that could happen by now has happened.
-pub async fn waits<T>(lambda: &Lambda, future: impl Future<Output = T>) -> bool {
+pub(crate) async fn waits<T>(lambda: &Lambda, future: impl Future<Output = T>) -> bool {
     // Tasks run in turn: when this one's question has gone there and back, so have all before it.
     send(lambda, "GET", "/nothing", "", "").await.answered().await;
     tokio::select! {
@@ -24,48 +24,56 @@ pub async fn waits<T>(lambda: &Lambda, future: impl Future<Output = T>) -> bool 
     }
 }
 
+/// Waits for what only time can bring, without letting any pass: paused time jumps to the next timer.
+pub(crate) async fn in_no_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let result = future.await;
+    tokio::time::resume();
+    result
+}
+
 /// An answer of one of the APIs.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    pub body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let values = self.head.lines().filter_map(|line| line.split_once(": "));
         values.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    pub fn request_id(&self) -> &str {
+    pub(crate) fn request_id(&self) -> &str {
         self.header("lambda-runtime-aws-request-id").unwrap()
     }
 
-    pub fn error_type(&self) -> (u16, String) {
+    pub(crate) fn error_type(&self) -> (u16, String) {
         (self.status, self.json()["errorType"].as_str().unwrap().to_owned())
     }
 }
 
 /// A question that was sent and may be answered.
-pub struct Question(TcpStream);
+pub(crate) struct Question(TcpStream);
 
 impl Question {
-    pub async fn answered(self) -> Answer {
+    pub(crate) async fn answered(self) -> Answer {
         self.answer().await.expect("an answer")
     }
 
     /// Waits for the answer and leaves it there.
-    pub async fn is_answered(&mut self) {
+    pub(crate) async fn is_answered(&mut self) {
         self.0.peek(&mut [0]).await.unwrap();
     }
 
     /// `None` if the connection was closed without one.
-    pub async fn answer(mut self) -> Option<Answer> {
+    pub(crate) async fn answer(mut self) -> Option<Answer> {
         let mut text = String::new();
         self.0.read_to_string(&mut text).await.ok()?;
         let (head, body) = text.split_once("\r\n\r\n")?;
@@ -76,64 +84,65 @@ impl Question {
 
 /// Who asks.
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     lambda: Lambda,
     id: Option<String>,
 }
 
 impl Client {
-    pub fn runtime(lambda: &Lambda) -> Self {
+    pub(crate) fn runtime(lambda: &Lambda) -> Self {
         Self { lambda: lambda.clone(), id: None }
     }
 
     /// An extension of this name, registered for these events.
-    pub async fn extension(lambda: &Lambda, name: &str, events: &[&str]) -> Self {
+    pub(crate) async fn extension(lambda: &Lambda, name: &str, events: &[&str]) -> Self {
         let answer = register(lambda, name, events).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let id = answer.header("lambda-extension-identifier").map(str::to_owned);
         Self { lambda: lambda.clone(), id }
     }
 
-    pub fn unknown_extension(lambda: &Lambda) -> Self {
+    pub(crate) fn unknown_extension(lambda: &Lambda) -> Self {
         Self { lambda: lambda.clone(), id: Some("nobody".to_owned()) }
     }
 
     /// Asks for its next invocation or event; returns when the environment knows of it.
-    pub async fn asks(&self) -> Question {
+    pub(crate) async fn asks(&self) -> Question {
         let before = self.lambda.counts();
         let (path, headers) = match &self.id {
             None => (format!("{RUNTIME}/invocation/next"), String::new()),
             Some(id) => (format!("{EXTENSION}/event/next"), identifier(id)),
         };
         let question = send(&self.lambda, "GET", &path, &headers, "").await;
-        self.lambda.counted(|now| *now != before).await.unwrap();
+        // However little patience the test gives the function.
+        while self.lambda.counted(|now| *now != before).await.is_err() {}
         question
     }
 
     /// Asks for its next, and waits for it.
-    pub async fn next(&self) -> Answer {
+    pub(crate) async fn next(&self) -> Answer {
         self.asks().await.answered().await
     }
 
-    pub async fn responds(&self, invocation: &Answer, body: &str) -> Answer {
+    pub(crate) async fn responds(&self, invocation: &Answer, body: &str) -> Answer {
         let path = format!("{RUNTIME}/invocation/{}/response", invocation.request_id());
         self.posts(&path, "", body).await
     }
 
-    pub async fn posts(&self, path: &str, headers: &str, body: &str) -> Answer {
+    pub(crate) async fn posts(&self, path: &str, headers: &str, body: &str) -> Answer {
         let id = self.id.as_deref().map(identifier).unwrap_or_default();
         send(&self.lambda, "POST", path, &format!("{id}{headers}"), body).await.answered().await
     }
 }
 
-pub async fn register(lambda: &Lambda, name: &str, events: &[&str]) -> Answer {
+pub(crate) async fn register(lambda: &Lambda, name: &str, events: &[&str]) -> Answer {
     let headers = format!("lambda-extension-name: {name}\r\n");
     let body = serde_json::json!({ "events": events }).to_string();
     let path = format!("{EXTENSION}/register");
     send(lambda, "POST", &path, &headers, &body).await.answered().await
 }
 
-pub async fn send(
+pub(crate) async fn send(
     lambda: &Lambda,
     method: &str,
     path: &str,

@@ -4,7 +4,7 @@ use std::time::Duration;
 use lambda_cache::Clock;
 use lambda_cache::testing::{Fault, Lambda, LambdaError, TestClock};
 
-use crate::client::{Client, waits, start};
+use crate::client::{Client, in_no_time, start, waits};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -43,13 +43,13 @@ async fn a_freeze_waits_until_the_environment_is_idle() {
 
 #[tokio::test]
 async fn a_freeze_that_cannot_be_says_who_has_not_asked() {
-    let lambda = start(Lambda::builder().patience(Duration::from_millis(1)));
+    let lambda = start(Lambda::builder());
     let extension = Client::extension(&lambda, "cache", &["INVOKE"]).await;
     let (invoke, _next) = (extension.asks().await, Client::runtime(&lambda).asks().await);
     lambda.invocation("ping").start().unwrap();
     invoke.answered().await;
 
-    let error = lambda.freeze(HOUR).await.unwrap_err();
+    let error = in_no_time(lambda.freeze(HOUR)).await.unwrap_err();
     let LambdaError::NotIdle { waiting_for } = &error else { panic!("{error:?}") };
     assert!(waiting_for.iter().any(|it| it.contains("\"cache\"")), "{error}");
 }

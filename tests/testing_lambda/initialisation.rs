@@ -1,8 +1,6 @@
-use std::time::Duration;
-
 use lambda_cache::testing::{Lambda, LambdaError, ReportKind};
 
-use crate::client::{Client, EXTENSION, RUNTIME, waits, start};
+use crate::client::{Client, EXTENSION, RUNTIME, in_no_time, start, waits};
 
 #[tokio::test]
 async fn init_ends_when_the_runtime_and_every_extension_have_asked() {
@@ -22,10 +20,10 @@ async fn init_ends_when_the_runtime_and_every_extension_have_asked() {
 
 #[tokio::test]
 async fn an_init_that_does_not_end_says_who_has_not_asked() {
-    let lambda = start(Lambda::builder().patience(Duration::from_millis(1)));
+    let lambda = start(Lambda::builder());
     let _quiet = Client::extension(&lambda, "quiet", &["INVOKE"]).await;
 
-    let error = lambda.ready().await.unwrap_err();
+    let error = in_no_time(lambda.ready()).await.unwrap_err();
 
     let LambdaError::NotIdle { waiting_for } = &error else { panic!("{error:?}") };
     assert_eq!(waiting_for.len(), 2);

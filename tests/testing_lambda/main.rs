@@ -1,6 +1,7 @@
 //! The Lambda for tests keeps AWS's rules, and does what a test asks of it. Nothing here sleeps; what
 //! takes time waits for an event.
 #![cfg(feature = "testing")]
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod client;
 mod ends;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use lambda_cache::testing::{Gap, InvocationHandle, Lambda, Order, Outcome};
 
-use crate::client::{Client, Question, waits, start};
+use crate::client::{Client, Question, in_no_time, start, waits};
 
 /// A function that waits for its first invocation.
 struct Fixture {
@@ -15,7 +15,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let lambda = start(Lambda::builder().timeout(Duration::from_secs(60)));
+        let lambda = start(Lambda::builder());
         let extension = Client::extension(&lambda, "cache", &["INVOKE"]).await;
         let runtime = Client::runtime(&lambda);
         let (invoke, next) = (extension.asks().await, runtime.asks().await);
@@ -101,19 +101,27 @@ async fn until_done_the_handler_begins_after_the_extension_has_asked_again() {
 
 #[tokio::test]
 async fn a_gap_lasts_as_long_as_it_should() {
-    let gap = Duration::from_millis(5);
-    let it = Fixture::new().await;
+    let gap = Duration::from_millis(2_900);
+
+    let mut it = Fixture::new().await;
     let invocation = it.invocation(Order::HandlerFirst(Gap::After(gap)));
-    let (next, _invoke) = (it.next.answered().await, it.invoke.answered().await);
-    let (_invoke, _) = (it.extension.asks().await, it.runtime.responds(&next, "0").await);
+    let next = it.next.answered().await;
+    assert!(waits(&it.lambda, it.invoke.is_answered()).await);
+    in_no_time(invocation.invoke_taken()).await.unwrap();
+    it.invoke.answered().await;
+    let _invoke = it.extension.asks().await;
+    it.runtime.responds(&next, "0").await;
     let _next = it.runtime.asks().await;
     let timings = invocation.over().await.unwrap().timings;
     assert!(timings.invoke_taken.unwrap() - timings.handed_over.unwrap() >= gap);
 
-    let it = Fixture::new().await;
+    let mut it = Fixture::new().await;
     let invocation = it.invocation(Order::ExtensionFirst(Gap::After(gap)));
-    let (_invoke, next) = (it.invoke.answered().await, it.next.answered().await);
-    let (_invoke, _) = (it.extension.asks().await, it.runtime.responds(&next, "0").await);
+    it.invoke.answered().await;
+    let _invoke = it.extension.asks().await;
+    assert!(waits(&it.lambda, it.next.is_answered()).await);
+    in_no_time(invocation.handed_over()).await.unwrap();
+    it.runtime.responds(&it.next.answered().await, "0").await;
     let _next = it.runtime.asks().await;
     let timings = invocation.over().await.unwrap().timings;
     assert!(timings.handed_over.unwrap() - timings.invoke_taken.unwrap() >= gap);
@@ -140,10 +148,10 @@ async fn without_extensions_the_handler_waits_for_a_release_only() {
 
 #[tokio::test]
 async fn what_is_never_released_times_out() {
-    let lambda = start(Lambda::builder().timeout(Duration::from_millis(1)));
+    let lambda = start(Lambda::builder());
     let _next = Client::runtime(&lambda).asks().await;
     let order = Order::ExtensionFirst(Gap::Held);
     let invocation = lambda.invocation("ping").order(order).start().unwrap();
-    assert!(!invocation.handed_over().await.unwrap());
+    assert!(!in_no_time(invocation.handed_over()).await.unwrap());
     assert_eq!(invocation.over().await.unwrap().outcome, Outcome::TimedOut);
 }

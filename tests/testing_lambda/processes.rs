@@ -3,7 +3,7 @@ use std::time::Duration;
 use lambda_cache::testing::{Lambda, LambdaError, Outcome};
 use tokio::process::Command;
 
-use crate::client::{Client, waits, start};
+use crate::client::{Client, in_no_time, start, waits};
 
 /// A process that does nothing; the test asks and answers in its stead.
 fn sleeper() -> Command {
@@ -49,13 +49,14 @@ async fn a_frozen_process_is_stopped_and_goes_on() {
 
 #[tokio::test]
 async fn a_process_is_killed_at_the_deadline_and_the_next_begins_with_init() {
-    let lambda = start(Lambda::builder().timeout(Duration::from_millis(5)));
+    let lambda = start(Lambda::builder());
     let runtime = Client::runtime(&lambda);
     let pid = lambda.spawn(sleeper()).unwrap();
     let extension = Client::extension(&lambda, "cache", &["INVOKE"]).await;
     let _questions = (extension.asks().await, runtime.asks().await);
 
-    assert_eq!(lambda.invoke("ping").await.unwrap().outcome, Outcome::TimedOut);
+    let invocation = in_no_time(lambda.invoke("ping")).await.unwrap();
+    assert_eq!(invocation.outcome, Outcome::TimedOut);
     let error = lambda.invoke("ping").await.unwrap_err();
     assert!(matches!(error, LambdaError::ProcessExited(_)), "{error:?}");
     assert_eq!(state_of(pid), None);

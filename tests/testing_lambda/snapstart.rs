@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use lambda_cache::testing::{Lambda, LambdaError, ReportKind};
 
-use crate::client::{Client, Question, RUNTIME, waits, register, send, start};
+use crate::client::{Client, Question, RUNTIME, register, send, start, waits};
 
 async fn asks_for_restore(lambda: &Lambda) -> Question {
     send(lambda, "GET", &format!("{RUNTIME}/restore/next"), "", "").await

@@ -89,20 +89,27 @@ impl Environment {
         self.changed.notify_waiters();
     }
 
-    /// As [`until`](Self::until), for what the function has to do: fails if it cannot any more, or
-    /// has not done so in time.
+    /// As [`until`](Self::until), within the patience.
     pub(super) async fn patiently<R>(
+        &self,
+        attempt: impl FnMut(&mut State) -> Option<R>,
+    ) -> Result<R, LambdaError> {
+        let done = tokio::time::timeout(self.function.patience, self.until(attempt));
+        let late = |_| LambdaError::NotIdle { waiting_for: self.read(State::waiting_for) };
+        done.await.map_err(late)
+    }
+
+    /// As [`patiently`](Self::patiently), for what the function has to do: fails as soon as it cannot
+    /// do it any more.
+    pub(super) async fn function_does<R>(
         &self,
         mut attempt: impl FnMut(&mut State) -> Option<R>,
     ) -> Result<R, LambdaError> {
-        let done = self.until(|state| match attempt(state) {
+        let done = self.patiently(|state| match attempt(state) {
             Some(result) => Some(Ok(result)),
             None => state.failure().map(Err),
         });
-        match tokio::time::timeout(self.function.patience, done).await {
-            Ok(result) => result,
-            Err(_) => Err(LambdaError::NotIdle { waiting_for: self.read(State::waiting_for) }),
-        }
+        done.await?
     }
 
     pub(super) fn add_probe(&self, probe: Probe) {

@@ -48,7 +48,7 @@ impl Lambda {
         if self.environment.function().is_managed() {
             return Err(LambdaError::NeverFreezes);
         }
-        self.environment.patiently(State::freeze).await?;
+        self.environment.function_does(State::freeze).await?;
         let mut frozen = Frozen { lambda: self.clone(), stopped: Vec::new() };
         for pid in self.environment.read(State::pids) {
             frozen.stopped.push(pid);

@@ -165,7 +165,7 @@ impl InvocationHandle {
 
     async fn begun(&self) -> Result<(), LambdaError> {
         let begun = |state: &mut State| state.record(self.place).has_begun().then_some(());
-        self.lambda.environment.patiently(begun).await
+        self.lambda.environment.function_does(begun).await
     }
 
     async fn until<R>(&self, look: impl Fn(&Record) -> Option<R>) -> R {

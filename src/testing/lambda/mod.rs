@@ -155,7 +155,7 @@ impl Lambda {
     ///
     /// Nothing is lost if dropped.
     pub async fn ready(&self) -> Result<(), LambdaError> {
-        self.environment.patiently(|state| state.is_initialised().then_some(())).await
+        self.environment.function_does(|state| state.is_initialised().then_some(())).await
     }
 
     /// Waits until no invocation is going on and everybody has asked for their next, which is when
@@ -169,7 +169,7 @@ impl Lambda {
     ///
     /// Nothing is lost if dropped.
     pub async fn idle(&self) -> Result<(), LambdaError> {
-        self.environment.patiently(|state| state.is_idle().then_some(())).await
+        self.environment.function_does(|state| state.is_idle().then_some(())).await
     }
 
     /// The environment's own clock: deadlines are given by its wall clock, trace ids by true time.
@@ -209,7 +209,7 @@ impl Lambda {
     ///
     /// # Errors
     ///
-    /// As for [`ready`](Self::ready).
+    /// [`LambdaError::NotIdle`] after the [`patience`](LambdaBuilder::patience).
     ///
     /// # Cancel safety
     ///

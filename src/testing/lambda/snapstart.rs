@@ -20,7 +20,7 @@ impl Lambda {
     /// Nothing is lost if dropped.
     pub async fn snapshot_ready(&self) -> Result<(), LambdaError> {
         self.has_snap_start()?;
-        self.environment.patiently(|state| state.snapshot_is_ready().then_some(())).await
+        self.environment.function_does(|state| state.snapshot_is_ready().then_some(())).await
     }
 
     /// Restores the environment from its snapshot: the runtime is told, runs its hooks, and asks for

@@ -1,0 +1,7 @@
+//! The cache in a Lambda that can freeze: the real lambda_runtime and lambda-extension, over HTTP.
+
+mod fixture;
+mod managed;
+mod orders;
+mod snapstart;
+mod trouble;
