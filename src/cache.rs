@@ -24,6 +24,8 @@ pub struct Cache {
     pub(crate) refresher: Refresher,
     pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
+    #[cfg(feature = "runtime")]
+    pub(crate) extension_name: std::sync::Arc<str>,
 }
 
 impl Cache {

@@ -5,7 +5,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+#[cfg(feature = "ssm")]
 use serde::de::DeserializeOwned;
+#[cfg(feature = "ssm")]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
@@ -29,11 +31,13 @@ impl fmt::Display for DecodeError {
 impl StdError for DecodeError {}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
+#[cfg(feature = "ssm")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
+#[cfg(feature = "ssm")]
 pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
     serde_json::from_str(text).map_err(|error| {
         let what = match error.classify() {
@@ -49,6 +53,7 @@ pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
 
 /// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
 /// missing field's name comes from the type.
+#[cfg(feature = "ssm")]
 fn data_error(error: &serde_json::Error) -> String {
     let words = error.to_string();
     match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
@@ -57,7 +62,7 @@ fn data_error(error: &serde_json::Error) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "ssm"))]
 mod tests {
     use super::*;
 

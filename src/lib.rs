@@ -1,4 +1,74 @@
-//! x
+//! Keeps configuration, secrets and reference data fresh inside AWS Lambda functions.
+//!
+//! A Lambda function needs parameters that live elsewhere. Read once, at init, a change may take
+//! hours to arrive; read in each invocation, they are slow and dear. This crate is the third way. An
+//! actor, the *refresher*, lives in an internal extension of the function and pushes fresh snapshots
+//! to the handler, which reads them without locks and without waiting.
+//!
+//! # The promise
+//!
+//! For an entry with max age *M*: whenever a read hands out a value at instant *t*, the request that
+//! fetched or revalidated that value **began** after *t − M*. It holds whichever of handler and INVOKE
+//! event comes first, across freezes of any length, and when a refresh is slow, fails, hangs, panics or
+//! was itself frozen in flight. Where it cannot hold, the read waits for a refresh, and if that fails it
+//! returns an error that names the entry, its age, its bound and the cause.
+//!
+//! # Use
+//!
+#![cfg_attr(
+    all(feature = "ssm", feature = "runtime"),
+    doc = r#"
+```no_run
+use lambda_cache::{Cache, Snapshot, from_fn, sources::ssm};
+use lambda_runtime::{Error, LambdaEvent};
+use std::time::Duration;
+
+# async fn fetch_rates() -> Result<Vec<f64>, std::io::Error> { Ok(vec![]) }
+# async fn load_from_env() -> aws_types::SdkConfig { unimplemented!() }
+# #[derive(serde::Deserialize)] struct Limits { requests: u32 }
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let aws = load_from_env().await; // of the crate aws_config
+    let mut builder = Cache::builder(&aws);
+    let greeting = builder.add(ssm::parameter("/app/greeting"));
+    let hosts = builder.add(ssm::parameter("/app/hosts").string_list());
+    let limits = builder
+        .add(ssm::parameter("/app/limits").json::<Limits>().max_age(Duration::from_secs(300)));
+    let rates = builder.add(from_fn("rates", fetch_rates));
+    let cache = builder.spawn().await?; // everything is fetched, in as few calls as it takes
+
+    cache.run(move |event: LambdaEvent<String>, snapshot: Snapshot| async move {
+        let greeting = snapshot.get(greeting)?; // a memory read
+        let limit = snapshot.get(limits)?.requests;
+        Ok::<_, Error>(format!("{greeting}, {}! At most {limit} requests.", event.payload))
+    })
+    .await
+}
+```
+"#
+)]
+//!
+//! # Features
+//!
+//! | feature | gives | default |
+//! |---|---|---|
+//! | `ssm` | [`sources::ssm`]: parameters of SSM Parameter Store | yes |
+//! | `runtime` | [`Cache::run`], [`Cache::handler`], [`Cache::register`] | yes |
+//! | `testing` | [`testing`]: a clock that can freeze, sources that can fail, a Lambda that can freeze | no |
+//! | `aws` | what AWS sources share; they turn it on | with them |
+//!
+//! Without any, what remains is the engine, and [`from_fn`]. The minimum supported Rust version is the
+//! AWS SDK's, 1.94.1.
+//!
+//! # Reading order
+//!
+//! [`Cache`] and [`Builder`], then [`Snapshot`]; [`sources`] for what can be kept; [`Error`]. Why the
+//! promise holds is told in `docs/guarantee.md`, what happens in the life of an environment in
+//! `docs/lambda.md`, and how the code is laid out in `docs/architecture.md`.
+#![cfg_attr(
+    not(all(feature = "ssm", feature = "runtime", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 mod cache;
 mod clock;

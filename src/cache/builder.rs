@@ -56,6 +56,8 @@ pub struct Builder {
     init_deadline: Duration,
     operation_timeout: Duration,
     hold_limit: Duration,
+    #[cfg(feature = "runtime")]
+    extension_name: Arc<str>,
     seed: Option<u64>,
 }
 
@@ -88,6 +90,8 @@ impl Builder {
             init_deadline: Duration::from_secs(8),
             operation_timeout: Duration::from_secs(5),
             hold_limit: Duration::from_millis(250),
+            #[cfg(feature = "runtime")]
+            extension_name: Arc::from("lambda-cache"),
             seed: None,
         }
     }
@@ -150,6 +154,14 @@ impl Builder {
         self
     }
 
+    /// The name of the internal extension, which must be unique among the function's extensions: a
+    /// second cache needs one of its own. Defaults to `lambda-cache`.
+    #[cfg(feature = "runtime")]
+    pub fn extension_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.extension_name = name.into();
+        self
+    }
+
     /// The kind of environment. Defaults to what its variables say ([`Mode::detect`]).
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
@@ -205,12 +217,14 @@ impl Builder {
             hold_limit: self.hold_limit,
             seed: self.seed,
         };
-        let (sources, requests) = self.registry.finish();
-        let plan = Plan { sources, requests, decoders: self.decoders };
+        let requests = self.registry.requests.clone();
+        let plan = Plan { requests, sources: self.registry.finish(), decoders: self.decoders };
         let cache = Cache {
             refresher: Refresher::spawn(plan, settings, publisher),
             clock: self.clock,
             mode: self.mode,
+            #[cfg(feature = "runtime")]
+            extension_name: self.extension_name,
         };
         cache.load(self.init_deadline).await?;
         Ok(cache)

@@ -50,28 +50,21 @@ impl Cache {
     /// # Errors
     ///
     /// [`ErrorKind::Lambda`] if the Extensions API refuses: ten extensions are registered already,
-    /// init is over, or another has the name.
+    /// init is over, or another has the name
+    /// ([`Builder::extension_name`](crate::Builder::extension_name)).
     pub async fn register(&self) -> Result<Extension, Error> {
         let registration = match self.mode() {
-            Mode::OnDemand | Mode::SnapStart => Some(register(self.extension_name()).await?),
+            Mode::OnDemand | Mode::SnapStart => Some(register(&self.extension_name).await?),
             Mode::ManagedInstance | Mode::Elsewhere => None,
         };
         Ok(Extension { cache: self.clone(), registration })
     }
-
-    /// Names are unique in an environment, and a process may have several caches.
-    fn extension_name(&self) -> String {
-        match self.refresher.reader().load().cache {
-            1 => "lambda-cache".to_owned(),
-            other => format!("lambda-cache-{other}"),
-        }
-    }
 }
 
-async fn register(name: String) -> Result<Registration, Error> {
+async fn register(name: &str) -> Result<Registration, Error> {
     let registered = lambda_extension::Extension::new()
         .with_events(&["INVOKE"])
-        .with_extension_name(&name)
+        .with_extension_name(name)
         .register()
         .await
         .map_err(|cause| {

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::Source;
 #[cfg(feature = "aws")]
 use super::aws::Aws;
-#[cfg(feature = "aws")]
+#[cfg(feature = "ssm")]
 use crate::error::{Error, ErrorKind};
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
 /// The sources of one cache, each made once and shared by all entries it serves.
 #[derive(Default)]
+#[cfg_attr(all(feature = "aws", not(feature = "ssm")), expect(dead_code))]
 pub struct Connections {
     #[cfg(feature = "aws")]
     aws: Option<Aws>,
@@ -40,7 +41,7 @@ impl Connections {
         source
     }
 
-    #[cfg(feature = "aws")]
+    #[cfg(feature = "ssm")]
     pub(crate) fn aws(&self) -> Result<&Aws, Error> {
         self.aws.as_ref().ok_or_else(|| {
             Error::new(

@@ -41,7 +41,8 @@ impl<S: Source> fmt::Debug for Declared<S> {
 }
 
 pub(crate) type Payload<D> = <<D as Declare>::Source as Source>::Payload;
-type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Arc<T>, DecodeError> + Send + Sync>;
+/// From a payload to a value.
+pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Arc<T>, DecodeError> + Send + Sync>;
 
 /// An entry, ready for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what it is
 /// decoded to (`T`), its name and how old it may be.
@@ -127,6 +128,7 @@ impl<D: Declare, T> Entry<D, T> {
     }
 
     /// The same entry, decoded in another way.
+    #[cfg(feature = "ssm")]
     pub(crate) fn decoded<U>(
         self,
         decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::declare::Payload;
+use super::declare::{DecodeFn, Payload};
 use super::{BoxFuture, Declare, Fetch, FetchError, Fetched, Source, Wanted};
 use crate::decode::DecodeError;
 use crate::entry::Version;
@@ -74,14 +74,14 @@ impl Registry {
     }
 
     /// The sources, for the refresher to fetch from.
-    pub(crate) fn finish(self) -> (Vec<Arc<dyn AnySource>>, Vec<(usize, usize)>) {
-        (self.typed.into_iter().map(Building::finish).collect(), self.requests)
+    pub(crate) fn finish(self) -> Vec<Arc<dyn AnySource>> {
+        self.typed.into_iter().map(Building::finish).collect()
     }
 }
 
 /// From an entry's own decoder to one of any type.
 pub(crate) fn erase_decode<D: Declare + 'static, T: Send + Sync + 'static>(
-    decode: Arc<dyn Fn(&Payload<D>) -> Result<Arc<T>, DecodeError> + Send + Sync>,
+    decode: DecodeFn<Payload<D>, T>,
 ) -> Decode {
     Arc::new(move |payload| match payload.downcast_ref::<Payload<D>>() {
         Some(payload) => decode(payload).map(|value| value as AnyValue),

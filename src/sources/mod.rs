@@ -13,6 +13,7 @@
 //!    that can share a fetch.
 
 #[cfg(feature = "aws")]
+#[cfg_attr(not(feature = "ssm"), expect(dead_code, reason = "sources turn the feature on"))]
 pub(crate) mod aws;
 mod connections;
 mod declare;

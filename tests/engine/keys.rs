@@ -1,5 +1,7 @@
 //! Keys and names: never one entry's value for another's.
 
+use std::time::Duration;
+
 use lambda_cache::testing::{TestClock, TestSource};
 use lambda_cache::{Builder, ErrorKind, Key};
 
@@ -60,7 +62,7 @@ async fn what_is_declared_wrongly_is_reported_together_before_any_request() {
     builder.add(source.entry("/prod/x"));
     builder.add(source.entry("/test/x"));
     builder.add(source.entry("a").refresh_after(2 * MINUTE));
-    builder.add(source.entry("b").refresh_after(0 * SECOND));
+    builder.add(source.entry("b").refresh_after(Duration::ZERO));
     builder.add(source.entry("c").name(""));
     let error = builder.spawn().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Declaration);
@@ -89,7 +91,7 @@ async fn a_peek_makes_no_request_and_says_how_old_the_value_is() {
     let value = it.cache.peek(it.x).unwrap();
     assert_eq!((value.age(), value.is_stale()), (10 * MINUTE, true));
     it.clock.step_back(20 * MINUTE);
-    assert_eq!(it.cache.peek(it.x).unwrap().age(), std::time::Duration::MAX);
+    assert_eq!(it.cache.peek(it.x).unwrap().age(), Duration::MAX);
     assert_eq!(it.calls(), 1);
 }
 

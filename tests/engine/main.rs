@@ -1,4 +1,5 @@
 //! The engine in process: clocks, orders and freezes, to the instant and without sleeping.
+#![allow(clippy::unwrap_used)]
 
 mod boundaries;
 mod clocks;

@@ -1,5 +1,7 @@
 //! Where nothing freezes, timers keep entries fresh.
 
+use std::time::Duration;
+
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
 use lambda_cache::{Builder, Clock, ErrorKind, Mode};
 
@@ -62,7 +64,7 @@ async fn an_age_of_zero_and_a_value_for_ever_are_never_on_the_schedule() {
         source.set(name, "1");
     }
     let mut builder = Builder::new().clock(clock.clone()).mode(Mode::Elsewhere);
-    builder.add(source.entry("zero").max_age(0 * SECOND));
+    builder.add(source.entry("zero").max_age(Duration::ZERO));
     builder.add(source.entry("once").once());
     builder.add(source.entry("lazy").lazy());
     let _cache = builder.spawn().await.unwrap();

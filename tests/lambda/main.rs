@@ -1,4 +1,5 @@
 //! The cache in a Lambda that can freeze: the real lambda_runtime and lambda-extension, over HTTP.
+#![allow(clippy::unwrap_used)]
 
 mod fixture;
 mod managed;

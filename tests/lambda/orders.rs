@@ -83,11 +83,10 @@ fn an_event_that_the_runtime_cannot_parse_is_answered_and_over_long_before_the_t
         |lambda| lambda,
         |it| async move {
             let (cache, x) = it.cache().await;
-            let _main = tokio::spawn(cache.run(
-                move |_: LambdaEvent<u8>, snapshot: Snapshot| async move {
+            let _main =
+                tokio::spawn(cache.run(move |_: LambdaEvent<u8>, snapshot: Snapshot| async move {
                     snapshot.get(x).cloned()
-                },
-            ));
+                }));
             it.lambda.invoke(1).await.unwrap();
             for _ in 0..3 {
                 it.freeze(50 * SECOND).await;

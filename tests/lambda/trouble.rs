@@ -1,6 +1,8 @@
 //! What the extension's loop meets: it goes on, or the process ends with an error that says why.
 
 use lambda_cache::testing::{Behaviour, Fault, ReportKind, kill_refresher};
+use lambda_cache::{Error, Snapshot};
+use lambda_runtime::LambdaEvent;
 
 use crate::fixture::{Fixture, MINUTE, SECOND, in_lambda};
 
@@ -69,7 +71,8 @@ fn connections_that_keep_closing_end_the_process() {
                 it.lambda.fail_next("lambda-cache", Fault::Close);
             }
             let ended = tokio::time::timeout(5 * SECOND, main).await.expect("it ends");
-            assert!(ended.unwrap().unwrap_err().to_string().contains("cannot go on"));
+            let error = ended.unwrap().unwrap_err().to_string();
+            assert!(error.contains("cannot go on"), "{error}");
         },
     );
 }
@@ -122,14 +125,15 @@ fn a_registration_that_is_refused_is_an_error_of_run() {
     );
 }
 
-#[tokio::test]
-async fn outside_lambda_run_says_what_is_missing() {
-    let cache = lambda_cache::Builder::new().spawn().await.unwrap();
-    let run = cache.run(
-        |_: lambda_runtime::LambdaEvent<()>, _: lambda_cache::Snapshot| async {
-            Ok::<_, lambda_cache::Error>(())
-        },
-    );
-    let error = run.await.unwrap_err().to_string();
-    assert!(error.contains("AWS_LAMBDA"), "{error}");
+#[test]
+fn outside_lambda_run_says_what_is_missing() {
+    temp_env::with_var_unset("AWS_LAMBDA_RUNTIME_API", || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let cache = lambda_cache::Builder::new().spawn().await.unwrap();
+            let run = cache.run(|_: LambdaEvent<()>, _: Snapshot| async { Ok::<_, Error>(()) });
+            let error = run.await.unwrap_err().to_string();
+            assert!(error.contains("AWS_LAMBDA_RUNTIME_API is not set"), "{error}");
+        });
+    });
 }

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lambda_cache::Clock;
-use lambda_cache::testing::{Fault, Lambda, LambdaError, TestClock};
+use lambda_cache::testing::{Fault, Gap, Lambda, LambdaError, Order, TestClock};
 
 use crate::client::{Client, in_no_time, start, waits};
 
@@ -39,6 +39,19 @@ async fn a_freeze_waits_until_the_environment_is_idle() {
     let _invoke = extension.asks().await;
     lambda.freeze(HOUR).await.unwrap();
     assert_eq!(lambda.counts().freezes, 1);
+}
+
+#[tokio::test]
+async fn an_invoke_that_is_held_back_keeps_the_environment_from_freezing() {
+    let lambda = start(Lambda::builder().order(Order::HandlerFirst(Gap::Held)));
+    let extension = Client::extension(&lambda, "cache", &["INVOKE"]).await;
+    let runtime = Client::runtime(&lambda);
+    let (_invoke, next) = (extension.asks().await, runtime.asks().await);
+    lambda.invocation("ping").start().unwrap();
+    runtime.responds(&next.answered().await, "0").await;
+    let _next = runtime.asks().await;
+    assert!(waits(&lambda, lambda.idle()).await);
+    assert!(waits(&lambda, lambda.begin_freeze()).await);
 }
 
 #[tokio::test]
@@ -87,6 +100,7 @@ async fn nobody_gets_anything_while_frozen() {
     assert!(waits(&lambda, invocation.handed_over()).await);
     assert!(waits(&lambda, next.is_answered()).await);
     assert!(waits(&lambda, invoke.is_answered()).await);
+    assert_eq!(lambda.counts().invocations, 0, "its deadline is not running yet");
 
     frozen.thaw().unwrap();
     assert_eq!(next.answered().await.json(), "ping");

@@ -36,7 +36,14 @@ async fn an_invocation_is_over_when_all_have_asked_again() {
     assert!(timings.invoke_taken.unwrap() <= timings.over);
     assert_eq!(over.held_after_response().unwrap(), timings.over - timings.responded.unwrap());
 
-    assert_eq!(next.answered().await.json(), json!({ "n": 2 }));
+    let next = next.answered().await;
+    assert_eq!(next.json(), json!({ "n": 2 }));
+    runtime.responds(&next, "\"two\"").await;
+    assert!(second.invoke_taken().await.unwrap());
+    let _invoke = extension.asks().await;
+    assert!(waits(&lambda, second.over()).await, "the runtime has not asked");
+    let _next = runtime.asks().await;
+    second.over().await.unwrap();
     assert_eq!(lambda.counts().invocations, 2);
 }
 

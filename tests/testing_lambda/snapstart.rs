@@ -13,6 +13,7 @@ async fn a_snapshot_is_taken_when_the_runtime_and_the_extensions_wait() {
     let lambda = start(Lambda::builder().snap_start());
     let extension = Client::extension(&lambda, "cache", &["INVOKE"]).await;
     let mut restored = asks_for_restore(&lambda).await;
+    assert!(waits(&lambda, lambda.snapshot_ready()).await);
     assert!(matches!(lambda.restore(), Err(LambdaError::NotIdle { .. })));
     let invoke = extension.asks().await;
     lambda.snapshot_ready().await.unwrap();

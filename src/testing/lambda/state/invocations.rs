@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::delivery::Delivery;
 use super::extension::Extension;
-use super::record::{Delivery, Record};
+use super::record::Record;
 use super::{Answer, Refusal, State};
 use crate::clock::runtime_now;
 use crate::testing::lambda::{Fault, Outcome};

@@ -4,13 +4,15 @@
 //! [`State::settle`] after it; so what follows from what is decided in one place.
 
 mod answer;
+mod delivery;
 mod extension;
 mod invocations;
 mod record;
 mod runtime;
 
 pub(super) use answer::{Answer, Refusal};
-pub(super) use record::{Delivery, Record};
+pub(super) use delivery::Delivery;
+pub(super) use record::Record;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::ExitStatus;
@@ -208,5 +210,31 @@ impl State {
         for process in &mut self.processes {
             process.doomed = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Order;
+
+    fn state() -> State {
+        State::new(Arc::new(Function::default()), TestClock::new())
+    }
+
+    #[test]
+    fn only_the_last_question_is_answered() -> Result<(), Refusal> {
+        let mut state = state();
+        let id = state.register("cache", br#"{"events":["INVOKE"]}"#)?;
+        let before = (state.extension_asks(&id)?, state.runtime_asks()?);
+        let last = (state.extension_asks(&id)?, state.runtime_asks()?);
+        state.enqueue(Record::new(Vec::new(), Order::Together, None));
+        state.settle();
+
+        assert!(state.take_event(&id, before.0).is_none());
+        assert!(state.take_invocation(before.1).is_none());
+        assert!(matches!(state.take_event(&id, last.0), Some(Answer::Event(_))));
+        assert!(matches!(state.take_invocation(last.1), Some(Answer::Event(_))));
+        Ok(())
     }
 }

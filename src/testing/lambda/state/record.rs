@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use serde_json::json;
 
+use super::delivery::{milliseconds, trace_id};
 use super::extension::uuid;
 use crate::clock::Clock;
 use crate::testing::TestClock;
@@ -13,12 +13,12 @@ use crate::testing::lambda::{Gap, Invocation, Order, Outcome, Timings};
 #[derive(Debug)]
 pub(crate) struct Record {
     request_id: String,
-    payload: Bytes,
+    pub(super) payload: Bytes,
     order: Order,
     /// `None`: as AWS would make it.
     trace_id: Option<String>,
 
-    began: Option<Began>,
+    pub(super) began: Option<Began>,
     /// The gap between the two sides is over, or the test has ended it.
     released: bool,
     handed_over: Option<Instant>,
@@ -30,13 +30,13 @@ pub(crate) struct Record {
 
 /// What is known of an invocation from when it can be delivered.
 #[derive(Debug)]
-struct Began {
+pub(super) struct Began {
     at: Instant,
     /// `None`: never, as far as clocks go.
     deadline: Option<Instant>,
     /// The same on the environment's wall clock.
-    deadline_ms: u64,
-    trace_id: String,
+    pub(super) deadline_ms: u64,
+    pub(super) trace_id: String,
     invokes: Vec<Invoke>,
 }
 
@@ -46,13 +46,6 @@ struct Invoke {
     extension: usize,
     taken: Option<Instant>,
     asked_again: bool,
-}
-
-/// What the runtime gets.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) payload: Bytes,
 }
 
 impl Record {
@@ -277,45 +270,4 @@ impl Record {
     fn last_invoke_taken(&self) -> Option<Instant> {
         self.began.as_ref()?.invokes.iter().filter_map(|it| it.taken).max()
     }
-}
-
-/// What is sent.
-impl Record {
-    pub(super) fn delivery(&self, arn: String) -> Option<Delivery> {
-        let began = self.began.as_ref()?;
-        let mut headers = vec![
-            ("lambda-runtime-aws-request-id", self.request_id.clone()),
-            ("lambda-runtime-deadline-ms", began.deadline_ms.to_string()),
-            ("lambda-runtime-invoked-function-arn", arn),
-        ];
-        if !began.trace_id.is_empty() {
-            headers.push(("lambda-runtime-trace-id", began.trace_id.clone()));
-        }
-        Some(Delivery { headers, payload: self.payload.clone() })
-    }
-
-    pub(super) fn invoke_event(&self, arn: &str) -> Option<String> {
-        let began = self.began.as_ref()?;
-        let mut event = json!({
-            "eventType": "INVOKE",
-            "deadlineMs": began.deadline_ms,
-            "requestId": self.request_id,
-            "invokedFunctionArn": arn,
-        });
-        if !began.trace_id.is_empty() {
-            event["tracing"] = json!({ "type": "X-Amzn-Trace-Id", "value": began.trace_id });
-        }
-        Some(event.to_string())
-    }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// As AWS makes it: upstream, so with the epoch of the world and not of the environment.
-fn trace_id(clock: &TestClock) -> String {
-    let epoch = clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (root, parent) = (fastrand::u128(..) >> 32, fastrand::u64(..));
-    format!("Root=1-{epoch:08x}-{root:024x};Parent={parent:016x};Sampled=0")
 }
