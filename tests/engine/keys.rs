@@ -5,7 +5,7 @@ use std::time::Duration;
 use lambda_cache::testing::{TestClock, TestSource};
 use lambda_cache::{Builder, ErrorKind, Key};
 
-use crate::fixture::{Fixture, MINUTE, SECOND, builder};
+use crate::fixture::{Fixture, MINUTE, builder};
 
 #[tokio::test(start_paused = true)]
 async fn a_key_of_another_cache_is_an_error() {
