@@ -166,6 +166,7 @@ pub(crate) fn back_off(failures: u32, jitter: f64) -> Duration {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     const SECOND: i64 = 1_000_000_000;
     const BEGAN: Stamp = Stamp { monotonic: 7 * SECOND, wall: 1_000_000 * SECOND };
@@ -195,6 +196,22 @@ mod tests {
         let end = BEGAN.later_by(MINUTE);
         assert!(bounds.admits(end.earlier_by(Duration::from_nanos(1))));
         assert!(!bounds.admits(end));
+    }
+
+    #[test]
+    fn a_wall_clock_a_little_behind_does_not_stretch_the_age() {
+        let (began, behind) = (BEGAN, Duration::from_millis(20));
+        let now = began.later_by(MINUTE);
+        let now = Stamp { wall: now.earlier_by(behind).wall, ..now };
+        assert_eq!(age(began, now), Some(MINUTE));
+        assert!(!Bounds::of(began, MINUTE).admits(now));
+    }
+
+    #[test]
+    fn a_wall_clock_before_the_requests_start_proves_nothing_however_little_it_is() {
+        let now = Stamp { wall: BEGAN.wall - 1, ..BEGAN };
+        assert_eq!(age(BEGAN, now), None);
+        assert!(!Bounds::of(BEGAN, MINUTE).admits(now));
     }
 
     #[test]
@@ -233,7 +250,17 @@ mod tests {
             .prop_map(|(monotonic, wall)| Stamp { monotonic, wall })
     }
 
+    fn seeded() -> ProptestConfig {
+        ProptestConfig {
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..Default::default()
+        }
+    }
+
     proptest! {
+        #![proptest_config(seeded())]
+
         // The slack of a bound is that of its whole max age, the slack of an age that of the time
         // gone by, so the bound may be the more lenient one by the slewing of one max age.
         #[test]

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use lambda_cache::testing::{Behaviour, TestInvocation};
+use lambda_cache::testing::{Behaviour, Invocations, TestClock, TestInvocation, TestSource};
 use lambda_cache::{Clock, ErrorKind};
 use tokio::task::JoinHandle;
 
-use crate::fixture::{Fixture, HOUR, MINUTE, SECOND, settle};
+use crate::fixture::{Fixture, HOUR, MINUTE, SECOND, builder, settle};
 
 fn invoke(invocation: &TestInvocation) -> JoinHandle<()> {
     let invocation = invocation.clone();
@@ -128,22 +128,27 @@ async fn a_response_is_not_delayed_by_a_fetch_that_an_invoke_starts_after_the_ha
 }
 
 #[tokio::test(start_paused = true)]
-async fn once_the_handler_has_ended_nothing_new_is_started() {
-    let it = Fixture::new().await;
-    it.source.behave(Behaviour::Fail(ErrorKind::Source));
-    it.clock.freeze(50 * SECOND);
-    let (other, invocation) = (it.cache.clone(), it.invocations.next());
+async fn once_the_handler_has_ended_no_timer_starts_anything_new() {
+    let (hanging, failing, clock) = (TestSource::new(), TestSource::new(), TestClock::new());
+    hanging.set("hanging", "1");
+    failing.set("failing", "1");
+    let mut builder = builder(&clock);
+    builder.add(hanging.entry("hanging"));
+    builder.add(failing.entry("failing"));
+    let cache = builder.spawn().await.unwrap();
+    let invocations = Invocations::new(&cache, &clock);
+    hanging.behave(Behaviour::Hang);
+    failing.behave(Behaviour::Fail(ErrorKind::Source));
+    clock.freeze(50 * SECOND);
+    let invocation = invocations.next();
     let invoked = invoke(&invocation);
     invocation.handler_begins().await.unwrap();
     settle().await;
-    it.source.behave(Behaviour::Hang);
-    let hanging = tokio::spawn(async move { other.refresh(it.x).await.is_ok() });
-    settle().await;
-    let calls = it.source.calls().len();
+    assert_eq!((hanging.in_flight(), failing.calls().len()), (1, 2));
     invocation.handler_ends().await.unwrap();
+    // The back-off of the one that failed ends while the environment is held for the other.
     invoked.await.unwrap();
-    assert_eq!(it.source.calls().len(), calls);
-    hanging.abort();
+    assert_eq!((hanging.in_flight(), failing.calls().len()), (0, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,17 +255,26 @@ async fn a_fetch_still_open_in_the_next_invocation_is_started_again_and_its_answ
 
 #[tokio::test(start_paused = true)]
 async fn a_retried_invocation_with_the_same_request_id_is_an_invocation_of_its_own() {
-    let it = Fixture::new().await;
-    let invocation = it.invocations.next().deadline(it.clock.now().wall() + HOUR);
-    for round in ["1", "2", "3"] {
-        it.source.set("x", round);
-        let invoked = invoke(&invocation);
+    for handler_first in [true, false] {
+        let it = Fixture::new().await;
+        let invocation = it.invocations.next();
         invocation.handler_begins().await.unwrap();
-        assert_eq!(it.read().await.unwrap(), round);
+        invocation.invoke().await.unwrap();
         invocation.handler_ends().await.unwrap();
-        invoked.await.unwrap();
-        assert_eq!(it.source.in_flight(), 0);
-        it.clock.freeze(10 * MINUTE);
+        it.source.behave(Behaviour::Hold);
+        let asked = tokio::spawn({
+            let (cache, x) = (it.cache.clone(), it.x);
+            async move { cache.refresh(x).await.is_ok() }
+        });
+        settle().await;
+        it.clock.freeze(SECOND);
+        if handler_first {
+            invocation.handler_begins().await.unwrap();
+        }
+        let _invoked = invoke(&invocation);
+        settle().await;
+        assert_eq!(it.calls(), 3, "init, the frozen one, and the one started again");
+        asked.abort();
     }
 }
 

@@ -17,6 +17,25 @@ async fn a_wall_clock_set_back_an_hour_makes_every_age_unprovable_and_so_expired
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wall_clock_a_little_behind_is_believed_and_does_not_stretch_the_age() {
+    let it = Fixture::new().await;
+    it.clock.advance(SECOND);
+    it.clock.step_back(SECOND / 50);
+    it.source.set("x", "2");
+    assert_eq!(it.read().await.unwrap(), "1", "slewing explains it");
+    it.clock.advance(59 * SECOND);
+    assert_eq!(it.read().await.unwrap(), "2", "a minute old by the monotonic clock");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_before_the_requests_start_proves_nothing() {
+    let it = Fixture::new().await;
+    it.clock.step_back(SECOND / 50);
+    it.source.set("x", "2");
+    assert_eq!(it.read().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wall_clock_set_back_does_not_hide_time_the_monotonic_clock_saw() {
     let it = Fixture::new().await;
     it.source.set("x", "2");

@@ -119,19 +119,24 @@ async fn a_reader_that_was_frozen_with_its_own_fetch_asks_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_age_counts_from_when_the_fetch_began() {
-    let it = Fixture::with(|entry| entry.max_age(5 * SECOND).refresh_after(5 * SECOND)).await;
-    it.source.behave(Behaviour::Late(3 * SECOND));
-    it.clock.advance(5 * SECOND);
-    let before = it.clock.now().monotonic();
-    let value = it.cache.get(it.x).await.unwrap();
-    assert_eq!(it.clock.now().monotonic() - before, 3 * SECOND);
-    assert_eq!(value.age(), 3 * SECOND);
-    it.source.behave(Behaviour::Answer);
-    tokio::time::advance(2 * SECOND - SECOND / 1000).await;
-    it.cache.get(it.x).await.unwrap();
-    assert_eq!(it.calls(), 2, "not expired yet");
-    tokio::time::advance(SECOND / 1000).await;
-    it.cache.get(it.x).await.unwrap();
-    assert_eq!(it.calls(), 3, "5 s after the fetch began it is expired, 2 s after it ended");
+async fn the_age_counts_from_when_the_fetch_began_whether_or_not_it_brought_a_change() {
+    for changes in [true, false] {
+        let it = Fixture::with(|entry| entry.max_age(5 * SECOND).refresh_after(5 * SECOND)).await;
+        it.source.behave(Behaviour::Late(3 * SECOND));
+        it.clock.advance(5 * SECOND);
+        if changes {
+            it.source.set("x", "2");
+        }
+        let before = it.clock.now().monotonic();
+        let value = it.cache.get(it.x).await.unwrap();
+        assert_eq!(it.clock.now().monotonic() - before, 3 * SECOND);
+        assert_eq!(value.age(), 3 * SECOND);
+        it.source.behave(Behaviour::Answer);
+        tokio::time::advance(2 * SECOND - SECOND / 1000).await;
+        it.cache.get(it.x).await.unwrap();
+        assert_eq!(it.calls(), 2, "not expired yet");
+        tokio::time::advance(SECOND / 1000).await;
+        it.cache.get(it.x).await.unwrap();
+        assert_eq!(it.calls(), 3, "5 s after the fetch began it is expired, 2 s after it ended");
+    }
 }

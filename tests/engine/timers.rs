@@ -74,6 +74,18 @@ async fn an_age_of_zero_and_a_value_for_ever_are_never_on_the_schedule() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_age_of_zero_is_not_retried_or_fetched_again_by_a_timer_either() {
+    let it = Fixture::built(|it| it.mode(Mode::Elsewhere), |it| it.max_age(Duration::ZERO)).await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    assert!(it.cache.get(it.x).await.is_err());
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(it.calls(), 2);
+    it.cache.invalidate(it.x).await.unwrap();
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(it.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_max_age_of_centuries_is_no_trouble_for_a_timer() {
     let centuries = MINUTE * 60 * 24 * 365 * 500;
     let it = Fixture::built(|it| it.mode(Mode::Elsewhere), |entry| entry.max_age(centuries)).await;

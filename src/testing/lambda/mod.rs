@@ -1,75 +1,8 @@
 //! A Lambda that can freeze: the Runtime API and the Extensions API on a loopback port, by AWS's
 //! rules, with the events, the order, the faults and the freezes that a test asks for.
 //!
-//! What AWS promises nobody, such as which side of an invocation hears of it first, the test decides
-//! ([`Order`]), so that what depends on it is the same in every run. Nothing here sleeps or polls.
-//!
-//! # In process
-//!
-//! The function reads where to ask from its environment variables, which must be set before threads
-//! start. So the port is bound first, and the environment starts inside the runtime:
-//!
-//! ```
-//! use lambda_cache::testing::{Lambda, Outcome, TestClock};
-//! use std::time::Duration;
-//! # async fn function() { the_function::run().await }
-//! # mod the_function {
-//! #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-//! #     async fn call(head: &str, body: &str) -> String {
-//! #         let api = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
-//! #         let mut stream = tokio::net::TcpStream::connect(&api).await.unwrap();
-//! #         let length = body.len();
-//! #         let text = format!("{head} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-//! #         stream.write_all(text.as_bytes()).await.unwrap();
-//! #         let mut answer = String::new();
-//! #         stream.read_to_string(&mut answer).await.unwrap();
-//! #         answer
-//! #     }
-//! #     pub async fn run() {
-//! #         loop {
-//! #             let event = call("GET /2018-06-01/runtime/invocation/next", "").await;
-//! #             let id = event.lines().find_map(|it| it.strip_prefix("lambda-runtime-aws-request-id: "));
-//! #             let (_, payload) = event.split_once("\r\n\r\n").unwrap();
-//! #             let path = format!("POST /2018-06-01/runtime/invocation/{}/response", id.unwrap());
-//! #             call(&path, payload).await;
-//! #         }
-//! #     }
-//! # }
-//!
-//! let clock = TestClock::new();
-//! let bound = Lambda::builder().clock(clock.clone()).bind()?;
-//! let variables: Vec<_> = bound.env().into_iter().map(|(key, value)| (key, Some(value))).collect();
-//! temp_env::with_vars(variables, || {
-//!     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-//!     runtime.block_on(async {
-//!         let lambda = bound.start()?;
-//!         tokio::spawn(function()); // what `main` does: `lambda_runtime::run(..)`, say
-//!
-//!         let first = lambda.invoke("ping").await?;
-//!         assert_eq!(first.outcome, Outcome::Response("\"ping\"".into()));
-//!
-//!         lambda.freeze(Duration::from_secs(600)).await?; // by `clock`, at once
-//!         let second = lambda.invoke("pong").await?;
-//!         assert_eq!(second.json::<String>()?, "pong");
-//!         Ok::<_, Box<dyn std::error::Error>>(())
-//!     })
-//! })?;
-//! # Ok::<_, Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # In a process of its own
-//!
-//! [`Lambda::spawn`] starts the function's binary; it is then frozen by signals, in real time.
-//!
-//! # Limits
-//!
-//! - The runtime's time must not be paused: paused time jumps to the next timer whenever all tasks
-//!   wait for a socket, and so to the deadline of the invocation. For tests to the instant there is
-//!   [`Invocations`](super::Invocations), without HTTP.
-//! - In process, nothing can be killed: after a timeout the function is what it was before, and it is
-//!   invoked again when it has asked for its next invocation.
-//! - There is no Telemetry API, and SHUTDOWN, which external extensions may register for, is never
-//!   sent.
+//! Three rooms: here and in the files beside this, what a test says and waits for; in `api`, HTTP; in
+//! `state`, the rules, which neither wait nor send.
 
 mod api;
 mod builder;
@@ -103,10 +36,82 @@ use super::TestClock;
 use environment::{Environment, Lifetime};
 use state::State;
 
-/// An execution environment of AWS Lambda, under a test's control.
+/// An execution environment of AWS Lambda, under a test's control: the Runtime API and the Extensions
+/// API on a loopback port, by AWS's rules, and what freezes and thaws the function.
 ///
 /// Clones share one environment. With the last of them it ends: processes are killed, and what the
 /// function asks then gets no answer.
+///
+/// What AWS promises nobody, such as which side of an invocation hears of it first, the test decides
+/// ([`Order`]), so that what depends on it is the same in every run. Nothing here sleeps or polls.
+///
+/// # In process
+///
+/// The function reads where to ask from its environment variables, which must be set before threads
+/// start. So the port is bound first, and the environment starts inside the runtime:
+///
+/// ```
+/// use lambda_cache::testing::{Lambda, Outcome, TestClock};
+/// use std::time::Duration;
+/// # async fn function() { the_function::run().await }
+/// # mod the_function {
+/// #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// #     async fn call(head: &str, body: &str) -> String {
+/// #         let api = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
+/// #         let mut stream = tokio::net::TcpStream::connect(&api).await.unwrap();
+/// #         let length = body.len();
+/// #         let text = format!("{head} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+/// #         stream.write_all(text.as_bytes()).await.unwrap();
+/// #         let mut answer = String::new();
+/// #         stream.read_to_string(&mut answer).await.unwrap();
+/// #         answer
+/// #     }
+/// #     pub async fn run() {
+/// #         loop {
+/// #             let event = call("GET /2018-06-01/runtime/invocation/next", "").await;
+/// #             let id = event.lines().find_map(|it| it.strip_prefix("lambda-runtime-aws-request-id: "));
+/// #             let (_, payload) = event.split_once("\r\n\r\n").unwrap();
+/// #             let path = format!("POST /2018-06-01/runtime/invocation/{}/response", id.unwrap());
+/// #             call(&path, payload).await;
+/// #         }
+/// #     }
+/// # }
+///
+/// let clock = TestClock::new();
+/// let bound = Lambda::builder().clock(clock.clone()).bind()?;
+/// let variables: Vec<_> = bound.env().into_iter().map(|(key, value)| (key, Some(value))).collect();
+/// temp_env::with_vars(variables, || {
+///     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+///     runtime.block_on(async {
+///         let lambda = bound.start()?;
+///         tokio::spawn(function()); // what `main` does: `lambda_runtime::run(..)`, say
+///
+///         let first = lambda.invoke("ping").await?;
+///         assert_eq!(first.outcome, Outcome::Response("\"ping\"".into()));
+///
+///         lambda.freeze(Duration::from_secs(600)).await?; // by `clock`, at once
+///         let second = lambda.invoke("pong").await?;
+///         assert_eq!(second.json::<String>()?, "pong");
+///         Ok::<_, Box<dyn std::error::Error>>(())
+///     })
+/// })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # In a process of its own
+///
+/// [`spawn`](Self::spawn) starts the function's binary; it is then frozen by signals, in real time.
+///
+/// # Limits
+///
+/// - The runtime's time must not be paused while the function works: paused time jumps to the next
+///   timer whenever all tasks wait for a socket, and so to the deadline of the invocation. When there
+///   is nothing left but to wait for that, pausing is what spares the wait. For tests to the instant
+///   there is [`Invocations`](crate::testing::Invocations), without HTTP.
+/// - In process, nothing can be killed: after a timeout the function is what it was before, and it is
+///   invoked again when it has asked for its next invocation.
+/// - There is no Telemetry API, and SHUTDOWN, which external extensions may register for, is never
+///   sent.
 #[derive(Debug, Clone)]
 pub struct Lambda {
     environment: Arc<Environment>,
