@@ -1,0 +1,35 @@
+//! The quickstart's function as a Lambda function of its own: what `src/main.rs` of yours would be.
+//!
+//! It reads four parameters of SSM Parameter Store and, as a stand-in for whatever else an async
+//! function can fetch, a number from the file that `RATES_FILE` names. Run it in Lambda, with
+//! `cargo lambda watch`, or under the Runtime Interface Emulator as `tests/rie.rs` does.
+#![allow(unreachable_pub, missing_docs)]
+
+#[path = "quickstart/function.rs"]
+mod function;
+
+use std::io;
+
+use aws_config::BehaviorVersion;
+use function::Function;
+use lambda_cache::Cache;
+use lambda_runtime::LambdaEvent;
+
+#[tokio::main]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let mut builder = Cache::builder(&aws);
+    let function = Function::declare(&mut builder, fetch_rates);
+    let cache = builder.spawn().await?;
+    cache
+        .run(move |_: LambdaEvent<serde_json::Value>, snapshot| async move {
+            function.handle(snapshot).await
+        })
+        .await
+}
+
+async fn fetch_rates() -> Result<f64, io::Error> {
+    let Some(file) = std::env::var_os("RATES_FILE") else { return Ok(1.0) };
+    let text = tokio::fs::read_to_string(file).await?;
+    text.trim().parse().map_err(|_| io::Error::other("the file of rates holds no number"))
+}
