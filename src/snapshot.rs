@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::freshness;
 
 pub(crate) use cell::{Life, Publisher, Reader, State};
-pub(crate) use slot::{Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdict};
+pub(crate) use slot::{AnyValue, Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdict};
 
 /// Every entry of a cache at one instant: each fresh, or holding its own error.
 ///
@@ -78,8 +78,8 @@ impl Snapshot {
     #[inline]
     pub fn get<T: Send + Sync + 'static>(&self, key: Key<T>) -> Result<&T, Error> {
         if key.cache == self.vouched
-            && let Some(Slot::Ready(held)) = self.state.slot(key.entry)
-            && let Some(value) = held.value.downcast_ref::<T>()
+            && let Some(value) = self.state.ready(key.entry)
+            && let Some(value) = value.downcast_ref::<T>()
         {
             return Ok(value);
         }

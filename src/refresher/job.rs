@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Cause, Error, ErrorKind};
-use crate::sources::{AnySource, AnyValue, Ask, Decode, FetchError, Fetched};
+use crate::snapshot::AnyValue;
+use crate::sources::{AnySource, Ask, Decode, FetchError, Fetched};
 
 /// A batch of requests of one source, which one task fetches.
 pub(crate) struct Job {

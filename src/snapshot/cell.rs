@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Catalog, Read, Slot, Value, Verdict};
+use super::{AnyValue, Catalog, Read, Slot, Value, Verdict};
 use crate::clock::Stamp;
 use crate::entry::{Definition, Key};
 use crate::error::{Error, ErrorKind};
@@ -17,22 +17,46 @@ use crate::freshness::Bounds;
 /// change to one of 10,000 entries does not touch 10,000 reference counts.
 const CHUNK: usize = 32;
 
-/// The last one is filled up with slots that stand for no entry.
-type Chunk = Arc<[Slot; CHUNK]>;
+/// Neighbouring slots. The last chunk is filled up with slots that stand for no entry.
+#[derive(Clone)]
+struct Chunk {
+    /// The values of the slots that are ready, where a read finds them in one step.
+    ready: [Option<AnyValue>; CHUNK],
+    slots: [Slot; CHUNK],
+}
+
+impl Chunk {
+    fn new(slots: &[Slot]) -> Self {
+        let slots: [Slot; CHUNK] =
+            std::array::from_fn(|n| slots.get(n).cloned().unwrap_or(Slot::Unread));
+        Self { ready: std::array::from_fn(|n| slots[n].ready()), slots }
+    }
+
+    fn set(&mut self, index: usize, slot: Slot) {
+        self.ready[index] = slot.ready();
+        self.slots[index] = slot;
+    }
+}
 
 /// All slots at one instant.
 pub(crate) struct State {
     pub(crate) cache: u64,
     /// Within this, every slot that a snapshot must vouch for may be served.
     pub(crate) bounds: Bounds,
-    chunks: Box<[Chunk]>,
+    chunks: Box<[Arc<Chunk>]>,
     pub(crate) catalog: Arc<Catalog>,
 }
 
 impl State {
+    /// The value of an entry whose last fetch succeeded.
     #[inline(always)]
+    pub(crate) fn ready(&self, entry: usize) -> Option<&AnyValue> {
+        self.chunks.get(entry / CHUNK)?.ready[entry % CHUNK].as_ref()
+    }
+
+    #[inline]
     pub(crate) fn slot(&self, entry: usize) -> Option<&Slot> {
-        Some(&self.chunks.get(entry / CHUNK)?[entry % CHUNK])
+        Some(&self.chunks.get(entry / CHUNK)?.slots[entry % CHUNK])
     }
 
     /// The slot and the declaration a key stands for.
@@ -65,7 +89,7 @@ impl State {
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        self.chunks.iter().flat_map(|chunk| chunk.slots.iter())
     }
 }
 
@@ -88,7 +112,7 @@ struct Shared {
 /// The one place that publishes states.
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
-    chunks: Box<[Chunk]>,
+    chunks: Box<[Arc<Chunk>]>,
     catalog: Arc<Catalog>,
     cache: u64,
 }
@@ -96,10 +120,8 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// A cell in which no entry has been fetched, and its first reader.
     pub(crate) fn new(cache: u64, catalog: Arc<Catalog>, slots: Vec<Slot>, bounds: Bounds) -> Self {
-        let chunk = |slots: &[Slot]| {
-            Arc::new(std::array::from_fn(|n| slots.get(n).cloned().unwrap_or(Slot::Unread)))
-        };
-        let chunks: Box<[Chunk]> = slots.chunks(CHUNK).map(chunk).collect();
+        let chunks: Box<[Arc<Chunk>]> =
+            slots.chunks(CHUNK).map(|slots| Arc::new(Chunk::new(slots))).collect();
         let state = State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
         let shared = Shared {
             state: ArcSwap::from_pointee(state),
@@ -126,12 +148,12 @@ impl Publisher {
     }
 
     pub(crate) fn slot(&self, entry: usize) -> &Slot {
-        &self.chunks[entry / CHUNK][entry % CHUNK]
+        &self.chunks[entry / CHUNK].slots[entry % CHUNK]
     }
 
     /// Changes a slot in the state that the next [`publish`](Self::publish) shows.
     pub(crate) fn set(&mut self, entry: usize, slot: Slot) {
-        Arc::make_mut(&mut self.chunks[entry / CHUNK])[entry % CHUNK] = slot;
+        Arc::make_mut(&mut self.chunks[entry / CHUNK]).set(entry % CHUNK, slot);
     }
 
     /// Shows readers what has been set, and wakes those who wait.

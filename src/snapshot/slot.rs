@@ -19,10 +19,13 @@ pub(crate) struct Catalog {
     pub(crate) patience: Duration,
 }
 
+/// A value of any type.
+pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
+
 /// A value, and when it was asked for.
 #[derive(Clone)]
 pub(crate) struct Held {
-    pub(crate) value: Arc<dyn Any + Send + Sync>,
+    pub(crate) value: AnyValue,
     /// When the request that fetched or revalidated it began.
     pub(crate) began: Stamp,
     /// The number of that fetch: a fetch with a higher number began later.
@@ -111,6 +114,14 @@ impl Slot {
         match self {
             Self::Ready(held) | Self::Failed(Some(held), _) => Some(held),
             Self::Unread | Self::Missing | Self::Failed(None, _) => None,
+        }
+    }
+
+    /// The value, if the last fetch succeeded.
+    pub(crate) fn ready(&self) -> Option<AnyValue> {
+        match self {
+            Self::Ready(held) => Some(Arc::clone(&held.value)),
+            _ => None,
         }
     }
 

@@ -12,9 +12,7 @@ use super::{BoxFuture, Declare, Fetch, FetchError, Fetched, Source, Wanted};
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::ErrorKind;
-
-/// A value or payload of any type.
-pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
+use crate::snapshot::AnyValue;
 
 /// What a source answers to one request.
 pub(crate) type Answer = Fetch<AnyValue>;

@@ -34,7 +34,7 @@ use crate::error::ErrorKind;
 
 pub use connections::Connections;
 pub use declare::{Declare, Declared, Entry};
-pub(crate) use erased::{AnySource, AnyValue, Ask, Decode, Registry, erase_decode};
+pub(crate) use erased::{AnySource, Ask, Decode, Registry, erase_decode};
 
 /// A boxed future, as [`Source::fetch`] returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
