@@ -1,22 +1,49 @@
 //! No value that came from a source is ever printed, logged, or put into an error.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
 use lambda_cache::{DecodeError, ErrorKind};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::fixture::{Fixture, MINUTE, builder};
 
 const SECRET: &str = "hunter2-hunter2";
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What was traced on this thread, which is all that its test's runtime did.
+///
+/// The subscriber is one for the whole process: tracing decides once for all threads whether anybody
+/// listens to a span.
+struct Log;
+
+impl Log {
+    fn listen() -> Self {
+        static LISTENING: Once = Once::new();
+        LISTENING.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_writer(|| Log)
+                .with_max_level(tracing::Level::TRACE)
+                .with_span_events(FmtSpan::FULL)
+                .with_ansi(false)
+                .init();
+        });
+        Self
+    }
+
+    fn text(&self) -> String {
+        LOG.with_borrow(|log| String::from_utf8(log.clone()).unwrap())
+    }
+}
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -25,34 +52,9 @@ impl io::Write for Log {
     }
 }
 
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(tracing_subscriber::fmt::format::FmtSpan::FULL)
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn neither_debug_nor_errors_nor_traces_show_a_value() {
-    let log = Log::default();
-    let _guard = log.subscribe();
+    let log = Log::listen();
     let (source, clock) = (TestSource::new(), TestClock::new());
     source.set("secret", SECRET);
     let mut builder = builder(&clock);
@@ -82,8 +84,7 @@ async fn neither_debug_nor_errors_nor_traces_show_a_value() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refresh_is_a_span_and_an_invocation_an_event_that_say_what_happened() {
-    let log = Log::default();
-    let _guard = log.subscribe();
+    let log = Log::listen();
     let it = Fixture::new().await;
     it.source.set("x", "2");
     it.clock.freeze(50 * crate::fixture::SECOND);
