@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use lambda_cache::Mode;
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, builder, settle};
@@ -154,6 +155,20 @@ async fn what_is_due_together_is_fetched_in_batches() {
     assert_eq!(source.calls().len(), 6);
     let waited = lambda_cache::Clock::now(&clock).monotonic() - before;
     assert_eq!(waited, SECOND, "one round trip, not 23 and not 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_fetched_together_is_refreshed_together_for_ever_after() {
+    let (source, clock) = (TestSource::new().batch_limit(10), TestClock::new());
+    let mut builder = builder(&clock).mode(Mode::Elsewhere);
+    for n in 0..20 {
+        source.set(n.to_string(), "1");
+        builder.add(source.entry(n.to_string()));
+    }
+    let _cache = builder.spawn().await.unwrap();
+    tokio::time::sleep(60 * MINUTE).await;
+    assert!(source.calls().len() > 100);
+    assert!(source.calls().iter().all(|names| names.len() == 10), "{:?}", source.calls());
 }
 
 #[tokio::test(start_paused = true)]

@@ -252,6 +252,8 @@ impl Actor {
                 Error::new(ErrorKind::Panic, format!("{what} panicked"))
             }),
         };
+        // One draw for all that was fetched together, so that it stays together.
+        let jitter = self.random.f64();
         for Finished { request, outcomes } in finished {
             let span = running.spans.get(&request);
             let current = self.requests[request].flight.filter(|flight| flight.task == task);
@@ -262,6 +264,7 @@ impl Actor {
             self.requests[request].flight = None;
             self.requests[request].cancelled = 0;
             self.wanted.remove(&request);
+            self.requests[request].jitter = jitter;
             let outcome = self.apply(request, flight, outcomes, now);
             if let Some(span) = span {
                 let took = clock::duration(now.monotonic - flight.began.monotonic);
@@ -282,11 +285,10 @@ impl Actor {
         now: Stamp,
     ) -> &'static str {
         let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
-        let jitter = self.random.f64();
+        let jitter = self.requests[request].jitter;
         let failures = &mut self.requests[request].failures;
         *failures = if failed { failures.saturating_add(1) } else { 0 };
         let back_off = freshness::back_off(*failures, jitter);
-        self.requests[request].jitter = jitter;
         let mut word = "unchanged";
         for (entry, outcome) in outcomes {
             let definition = &self.publisher.catalog().entries[entry];
