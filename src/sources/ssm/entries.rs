@@ -1,0 +1,214 @@
+//! What an entry can ask Parameter Store for: constructors, options, and what they come to.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+
+use super::{Decryption, Depth, Kind, Parameters, Payload, Request, Ssm};
+use crate::decode;
+use crate::error::{Error, ErrorKind};
+use crate::sources::aws::Regional;
+use crate::sources::{Connections, Declare, Declared, Entry};
+
+/// One parameter as text: a String, a StringList's items with their commas, or a SecureString,
+/// decrypted.
+///
+/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it.
+pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
+    let asks = OneParameter {
+        name: name.into(),
+        selectors: Vec::new(),
+        decryption: Decryption::Decrypted,
+        region: None,
+    };
+    Entry::new(asks, |payload: &Payload| Ok(payload.one()?.value.expose_secret().to_owned()))
+}
+
+/// Several parameters as one entry, fetched together, by full name and by last segment.
+///
+/// The entry fails if one of the names does not exist; the error lists those that do not. It has no
+/// name of its own: give it one with [`name`](Entry::name).
+pub fn parameters(
+    names: impl IntoIterator<Item = impl Into<String>>,
+) -> Entry<SeveralParameters, Parameters> {
+    let asks =
+        SeveralParameters { names: names.into_iter().map(Into::into).collect(), region: None };
+    Entry::new(asks, |payload: &Payload| Ok(Parameters::new(&payload.0, "")))
+}
+
+/// All parameters under a path as one entry, by full name, by name below the path, and by last
+/// segment.
+///
+/// Direct children only, unless [`recursive`](Entry::recursive). It has no name of its own: give it
+/// one with [`name`](Entry::name).
+pub fn path(path: impl Into<String>) -> Entry<ParameterPath, Parameters> {
+    let path = path.into();
+    let prefix = format!("{}/", path.trim_end_matches('/'));
+    let asks = ParameterPath { path, depth: Depth::Children, region: None };
+    Entry::new(asks, move |payload: &Payload| Ok(Parameters::new(&payload.0, &prefix)))
+}
+
+/// What an entry made by [`parameter`] asks for.
+#[derive(Debug, Clone)]
+pub struct OneParameter {
+    name: String,
+    selectors: Vec<String>,
+    decryption: Decryption,
+    region: Option<String>,
+}
+
+/// What an entry made by [`parameters`] asks for.
+#[derive(Debug, Clone)]
+pub struct SeveralParameters {
+    names: Vec<String>,
+    region: Option<String>,
+}
+
+/// What an entry made by [`path`] asks for.
+#[derive(Debug, Clone)]
+pub struct ParameterPath {
+    path: String,
+    depth: Depth,
+    region: Option<String>,
+}
+
+impl<T> Entry<OneParameter, T> {
+    /// Version `number` of the parameter, not the newest.
+    #[must_use]
+    pub fn version(mut self, number: u64) -> Self {
+        self.asks.selectors.push(number.to_string());
+        self
+    }
+
+    /// The version that carries `label`, not the newest.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.asks.selectors.push(label.into());
+        self
+    }
+
+    /// A SecureString's ciphertext as it is stored.
+    #[must_use]
+    pub fn without_decryption(mut self) -> Self {
+        self.asks.decryption = Decryption::AsStored;
+        self
+    }
+}
+
+impl Entry<OneParameter, String> {
+    /// The items of a StringList, or of any text, split at its commas.
+    pub fn string_list(self) -> Entry<OneParameter, Vec<String>> {
+        self.decoded(|payload| Ok(decode::list(payload.one()?.value.expose_secret())))
+    }
+
+    /// A value of type `T` from the parameter's JSON text.
+    pub fn json<T: DeserializeOwned>(self) -> Entry<OneParameter, T> {
+        self.decoded(|payload| decode::json(payload.one()?.value.expose_secret()))
+    }
+
+    /// The text as a [`SecretString`], which no `Debug` prints and which is wiped from memory when
+    /// the last snapshot that holds it goes.
+    pub fn secret(self) -> Entry<OneParameter, SecretString> {
+        self.decoded(|payload| Ok(payload.one()?.value.clone()))
+    }
+}
+
+impl<T> Entry<ParameterPath, T> {
+    /// Parameters further below the path as well.
+    #[must_use]
+    pub fn recursive(mut self) -> Self {
+        self.asks.depth = Depth::Recursive;
+        self
+    }
+}
+
+impl Regional for OneParameter {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+impl Regional for SeveralParameters {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+impl Regional for ParameterPath {
+    fn set_region(&mut self, region: String) {
+        self.region = Some(region);
+    }
+}
+
+impl Declare for OneParameter {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        check_name(&self.name)?;
+        let name = match &*self.selectors {
+            [] => self.name.clone(),
+            [selector] if !selector.is_empty() && selector != "0" => {
+                format!("{}:{selector}", self.name)
+            }
+            _ => {
+                return Err(invalid(&format!(
+                    "parameter {}: one version, counted from 1, or one label can be asked for",
+                    self.name
+                )));
+            }
+        };
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Names(self.decryption, vec![name])),
+            name: last_segment(&self.name),
+        })
+    }
+}
+
+impl Declare for SeveralParameters {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        if self.names.is_empty() {
+            return Err(invalid("a group of parameters needs at least one name"));
+        }
+        self.names.iter().try_for_each(|name| check_name(name))?;
+        let mut names = self.names;
+        names.sort();
+        names.dedup();
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Names(Decryption::Decrypted, names)),
+            name: None,
+        })
+    }
+}
+
+impl Declare for ParameterPath {
+    type Source = Ssm;
+
+    fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        if !self.path.starts_with('/') {
+            return Err(invalid(&format!("path \"{}\" does not begin with a slash", self.path)));
+        }
+        Ok(Declared {
+            source: Ssm::shared(connections, self.region)?,
+            request: Request(Kind::Path(self.depth, self.path)),
+            name: None,
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.ends_with('/') || name.contains(char::is_whitespace) {
+        return Err(invalid(&format!("\"{name}\" is not the name of a parameter")));
+    }
+    Ok(())
+}
+
+fn last_segment(name: &str) -> Option<String> {
+    name.rsplit(['/', ':']).next().map(str::to_owned)
+}
+
+fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::Declaration, message)
+}
