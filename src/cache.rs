@@ -84,7 +84,7 @@ impl Cache {
         let now = self.clock.now();
         let stale = |held: &Held| !definition.policy.fresh(held.began).admits(now);
         slot.held()
-            .and_then(|held| Value::new(held, now, stale(held)))
+            .and_then(|held| Value::new(held, &definition.policy, now, stale(held)))
             .ok_or_else(|| not_loaded(definition))
     }
 }

@@ -11,7 +11,9 @@
 //! fetched or revalidated that value **began** after *t − M*. It holds whichever of handler and INVOKE
 //! event comes first, across freezes of any length, and when a refresh is slow, fails, hangs, panics or
 //! was itself frozen in flight. Where it cannot hold, the read waits for a refresh, and if that fails it
-//! returns an error that names the entry, its age, its bound and the cause.
+//! returns an error that names the entry, its age, its bound and the cause. (A read that had to wait
+//! also takes an answer that was asked for after it began: where the max age is shorter than a fetch
+//! takes, nothing younger can be had.)
 //!
 //! # Use
 //!
@@ -24,11 +26,10 @@ use lambda_runtime::{Error, LambdaEvent};
 use std::time::Duration;
 
 # async fn fetch_rates() -> Result<Vec<f64>, std::io::Error> { Ok(vec![]) }
-# async fn load_from_env() -> aws_types::SdkConfig { unimplemented!() }
 # #[derive(serde::Deserialize)] struct Limits { requests: u32 }
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let aws = load_from_env().await; // of the crate aws_config
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let mut builder = Cache::builder(&aws);
     let greeting = builder.add(ssm::parameter("/app/greeting"));
     let hosts = builder.add(ssm::parameter("/app/hosts").string_list());

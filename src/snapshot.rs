@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clock::Stamp;
 use crate::entry::{Definition, Key, Version};
 use crate::error::{Error, ErrorKind};
-use crate::freshness;
+use crate::freshness::Policy;
 
 pub(crate) use cell::{Life, Publisher, Reader, State};
 pub(crate) use slot::{AnyValue, Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdict};
@@ -94,7 +94,8 @@ impl Snapshot {
     /// As [`get`](Self::get).
     pub fn age<T>(&self, key: Key<T>) -> Result<Duration, Error> {
         let (held, _) = self.judge(key)?;
-        Ok(freshness::age(held.began, self.taken).unwrap_or(Duration::MAX))
+        let (_, definition) = self.state.find(key)?;
+        Ok(held.age(&definition.policy, self.taken).unwrap_or(Duration::MAX))
     }
 
     /// Which version of the entry's value this is, as its source counts them, or as the cache does
@@ -176,10 +177,10 @@ pub struct Value<T> {
 }
 
 impl<T: Send + Sync + 'static> Value<T> {
-    pub(crate) fn new(held: &Held, now: Stamp, stale: bool) -> Option<Self> {
+    pub(crate) fn new(held: &Held, policy: &Policy, now: Stamp, stale: bool) -> Option<Self> {
         Some(Self {
             value: Arc::clone(&held.value).downcast().ok()?,
-            age: freshness::age(held.began, now).unwrap_or(Duration::MAX),
+            age: held.age(policy, now).unwrap_or(Duration::MAX),
             version: held.version.clone(),
             stale,
         })

@@ -199,7 +199,7 @@ impl Builder {
         }
         let catalog = Arc::new(Catalog {
             entries: self.definitions,
-            patience: self.operation_timeout + GRACE,
+            patience: self.operation_timeout.saturating_add(GRACE),
         });
         let slot = |definition: &Definition| match definition.loading {
             Loading::AtInit => Slot::Missing,

@@ -210,7 +210,7 @@ impl Cache {
                 ControlFlow::Continue(waits) => waits,
             };
             drop(state);
-            self.refresher.tell(Message::Read { entry, read, cause }).await?;
+            self.refresher.tell(Message::Read { entry, read, cause, waits }).await?;
             if let Life::Stopped(error) = &*changes.borrow() {
                 return Err(error.clone());
             }

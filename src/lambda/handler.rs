@@ -83,6 +83,7 @@ impl Cache {
     /// in flight when the environment freezes: where the extension is [registered](Self::register)
     /// by letting it hold the environment for a moment, where it is not by cancelling what is.
     pub fn handler<F>(&self, function: F) -> Handler<F> {
+        self.refresher.tell_now(Message::HandlersTell);
         Handler { cache: self.clone(), function: Arc::new(function) }
     }
 }

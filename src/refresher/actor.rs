@@ -24,9 +24,11 @@ use super::schedule::BoundsTree;
 use super::{Cause, Message, Plan, Settings};
 use crate::clock::{Clocks, Stamp};
 use crate::freshness::Bounds;
-use crate::snapshot::{Publisher, Read, Slot, Verdict};
+use crate::snapshot::{Failure, Publisher, Read, Retry, Slot, Verdict};
 use crate::sources::{AnySource, Decode};
 
+/// Messages that are dealt with before what they ask for is started.
+const MOST_AT_ONCE: usize = 1024;
 /// Timers further away than this look again in between: tokio's cannot wait for ever.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -131,7 +133,8 @@ impl Actor {
                 Event::Due => _ = self.launch_due(Cause::Timer),
             }
             // Messages that came together are answered by one batch.
-            while let Ok(message) = self.inbox.try_recv() {
+            for _ in 0..MOST_AT_ONCE {
+                let Ok(message) = self.inbox.try_recv() else { break };
                 self.receive(message);
             }
             self.launch();
@@ -166,13 +169,21 @@ impl Actor {
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Read { entry: None, read, cause } => self.read_all(read, cause),
-            Message::Read { entry: Some(entry), read, cause } => self.read(entry, read, cause),
+            Message::Read { entry, read, cause, waits } => {
+                let found = match entry {
+                    None => self.read_all(read, cause),
+                    Some(entry) => self.read(entry, read, cause),
+                };
+                // The reader has judged otherwise, by clocks that have been stepped since: it must
+                // look again, so it must be woken.
+                self.changed |= waits && !found;
+            }
             Message::Invalidate { entry, done } => {
                 self.invalidate(entry);
                 self.publish();
                 _ = done.send(());
             }
+            Message::HandlersTell => self.handler_tells = true,
             Message::HandlerBegan { invocation, done } => self.handler_began(invocation, done),
             Message::HandlerEnded { request_id, done } => self.handler_ended(&request_id, done),
             Message::Invoke { invocation, done } => self.invoke(invocation, done),
@@ -181,14 +192,17 @@ impl Actor {
         }
     }
 
-    fn read_all(&mut self, read: Read, cause: Cause) {
+    /// Sees to it that the entries a snapshot waits for are fetched; says whether there are any.
+    fn read_all(&mut self, read: Read, cause: Cause) -> bool {
         let now = self.clock.now();
+        let mut found = false;
         for entry in self.bounds.broken(now) {
             let retry = match self.publisher.slot(entry) {
                 Slot::Failed(_, failure) => !failure.backs_off(now),
                 _ => false,
             };
             if self.must_wait(entry, read, now) {
+                found = true;
                 self.want(entry, cause, now);
             } else if retry {
                 let request = self.publisher.catalog().entries[entry].request;
@@ -197,16 +211,20 @@ impl Actor {
                 }
             }
         }
+        found
     }
 
-    fn read(&mut self, entry: usize, read: Read, cause: Cause) {
+    /// The same for one entry.
+    fn read(&mut self, entry: usize, read: Read, cause: Cause) -> bool {
         let now = self.clock.now();
         if matches!(self.publisher.slot(entry), Slot::Unread) {
             self.set(entry, Slot::Missing);
         }
-        if self.must_wait(entry, read, now) {
+        let found = self.must_wait(entry, read, now);
+        if found {
             self.want(entry, cause, now);
         }
+        found
     }
 
     fn must_wait(&self, entry: usize, read: Read, now: Stamp) -> bool {
@@ -250,6 +268,15 @@ impl Actor {
         };
         self.publisher.set(entry, slot);
         self.changed = true;
+    }
+
+    /// Says of an entry that fails what comes next.
+    fn set_retry(&mut self, entry: usize, retry: Retry) {
+        if let Slot::Failed(held, failure) = self.publisher.slot(entry) {
+            let failure = Failure { retry, ..Failure::clone(failure) };
+            let slot = Slot::Failed(held.clone(), Box::new(failure));
+            self.set(entry, slot);
+        }
     }
 
     /// Works out anew when a request is due.

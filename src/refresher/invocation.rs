@@ -91,7 +91,8 @@ impl Current {
     pub(crate) fn expects(&self, voice: Voice, request_id: &str) -> bool {
         self.is(request_id)
             && match voice {
-                Voice::Handler => self.handler == Handler::Unheard,
+                // While the extension holds the environment there can be no other.
+                Voice::Handler => self.handler == Handler::Unheard || self.is_held(),
                 Voice::Extension => matches!(self.extension, Extension::Unheard),
             }
     }

@@ -71,10 +71,13 @@ impl Cause {
 #[cfg_attr(not(any(feature = "runtime", feature = "testing")), expect(dead_code))]
 pub(crate) enum Message {
     /// A read of one entry or, with `None`, of all cannot be served as things are. The answer is
-    /// what is published next; a reader whom that does not satisfy asks again.
-    Read { entry: Option<usize>, read: Read, cause: Cause },
+    /// what is published next; a reader whom that does not satisfy asks again. `waits` is false if
+    /// the reader goes on at once, and something only has to be tried again.
+    Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
     /// What the entry holds is wrong. Answered when no later read can get it.
     Invalidate { entry: usize, done: oneshot::Sender<()> },
+    /// Handlers will say when they begin and end. Fire and forget.
+    HandlersTell,
     /// Answered when no later read can get what the invocation's trace id shows to be too old.
     HandlerBegan { invocation: Invocation, done: oneshot::Sender<()> },
     /// Answered when the runtime may be told, as far as fetches in flight are concerned.

@@ -85,7 +85,7 @@ impl State {
             }
             Verdict::Unread | Verdict::Wait => return None,
         };
-        Some(Value::new(held, now, stale).ok_or_else(super::foreign_key))
+        Some(Value::new(held, &definition.policy, now, stale).ok_or_else(super::foreign_key))
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {

@@ -172,7 +172,9 @@ impl Slot {
     pub(crate) fn error(&self, definition: &Definition, error: &Error, now: Stamp) -> Error {
         let error = error.clone().entry_named(&definition.name);
         match self.held() {
-            Some(held) => error.at_age(freshness::age(held.began, now), definition.policy.max_age),
+            Some(held) => {
+                error.at_age(held.age(&definition.policy, now), definition.policy.max_age)
+            }
             None => error,
         }
     }
@@ -192,6 +194,11 @@ impl Read {
 }
 
 impl Held {
+    /// How old it is at `now`, if the clocks can tell.
+    pub(crate) fn age(&self, policy: &Policy, now: Stamp) -> Option<Duration> {
+        freshness::age(self.began, now, policy.max_age.unwrap_or_default())
+    }
+
     /// Whether this was asked for after the read began, and came without a freeze in between. This
     /// is what ends a read of an entry whose max age is zero, or shorter than a fetch takes.
     fn answers(&self, read: Read, policy: &Policy, patience: Duration, now: Stamp) -> bool {

@@ -225,7 +225,7 @@ async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {
 
 fn current(found: Vec<Found>) -> Fetched<Payload> {
     let version = parameters::version(&found);
-    Fetched::Current { payload: Payload(found), version: Some(version) }
+    Fetched::Current { payload: Payload(found), version }
 }
 
 impl Payload {

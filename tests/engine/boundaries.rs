@@ -291,6 +291,64 @@ async fn a_handler_that_never_begins_does_not_keep_the_extension_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_begins_as_it_is_given_up_leaves_the_extension_its_answer() {
+    let it = Fixture::new().await;
+    let first = it.invocations.next();
+    first.handler_begins().await.unwrap();
+    first.invoke().await.unwrap();
+    first.handler_ends().await.unwrap();
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    let invoked = tokio::spawn({
+        let invocation = invocation.clone();
+        async move { invocation.invoke().await }
+    });
+    settle().await;
+    tokio::time::sleep(SECOND / 4).await;
+    invocation.handler_begins().await.unwrap();
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap().expect("the refresher lives, so the process must not end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_tell_is_not_held_for_ever_by_timers() {
+    let it = Fixture::with(|entry| entry.max_age(SECOND)).await;
+    it.source.behave(Behaviour::Late(SECOND));
+    it.clock.freeze(MINUTE);
+    let reader = tokio::spawn({
+        let (cache, x) = (it.cache.clone(), it.x);
+        async move { cache.get(x).await.is_ok() }
+    });
+    settle().await;
+    let invocation = it.invocations.next().deadline(it.clock.now().wall() + HOUR);
+    tokio::time::timeout(10 * SECOND, invocation.invoke()).await.unwrap().unwrap();
+    reader.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_cancelled_is_tried_again_by_later_snapshots() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(MINUTE);
+    assert!(it.read().await.is_err());
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(SECOND);
+    // Nobody is registered: the handler alone has the retry begin, and its end cancels it.
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    assert!(it.read().await.is_err());
+    settle().await;
+    assert_eq!(it.source.in_flight(), 1);
+    invocation.handler_ends().await.unwrap();
+    it.source.behave(Behaviour::Answer);
+    it.clock.freeze(3 * SECOND);
+    assert!(it.read().await.is_err());
+    settle().await;
+    assert_eq!(it.read().await.unwrap(), "1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_does_not_tell_gets_the_fetch_it_waits_for_past_the_hold_limit() {
     let it = Fixture::new().await;
     it.source.set("x", "2");

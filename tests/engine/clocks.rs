@@ -89,6 +89,53 @@ async fn without_a_trace_id_a_freeze_that_neither_clock_saw_stays_unseen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn unseen_time_counts_even_if_it_does_not_expire_the_value_yet() {
+    let it = Fixture::with(|entry| entry.refresh_after(MINUTE)).await;
+    it.source.set("x", "2");
+    it.clock.freeze(40 * SECOND);
+    it.clock.step_back(40 * SECOND);
+    it.invocations.next().handler_begins().await.unwrap();
+    assert_eq!(it.read().await.unwrap(), "1", "40 s old");
+    it.clock.advance(21 * SECOND);
+    assert_eq!(it.read().await.unwrap(), "2", "61 s old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_always_a_little_behind_does_not_use_up_the_witness() {
+    let it = Fixture::with(|entry| entry.refresh_after(MINUTE)).await;
+    it.clock.step_back(2 * SECOND);
+    it.cache.refresh(it.x).await.unwrap();
+    it.invocations.next().handler_begins().await.unwrap();
+    it.source.set("x", "2");
+    it.clock.freeze(5 * MINUTE);
+    it.clock.step_back(5 * MINUTE);
+    it.invocations.next().handler_begins().await.unwrap();
+    assert_eq!(it.read().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_reason_to_wait_goes_away_is_woken() {
+    let it = Fixture::new().await;
+    it.clock.step_back(HOUR);
+    let mut read = Box::pin(it.cache.get(it.x));
+    // It finds the age unprovable and asks; before the refresher looks, the clock is set right.
+    assert!(futures_util::poll!(&mut read).is_pending());
+    it.clock.step_forward(HOUR);
+    let value = tokio::time::timeout(SECOND, read).await.expect("it is woken").unwrap();
+    assert_eq!(*value, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_served_as_fresh_has_an_age_that_says_so() {
+    let it = Fixture::with(|entry| entry.max_age(HOUR).refresh_after(HOUR)).await;
+    it.clock.advance(SECOND);
+    it.clock.step_back(SECOND / 5);
+    assert_eq!(it.cache.get(it.x).await.unwrap().age(), SECOND);
+    assert_eq!(it.cache.snapshot().await.age(it.x).unwrap(), SECOND);
+    assert_eq!(it.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forged_trace_id_causes_one_refresh_per_entry_and_max_age_at_most() {
     let it = Fixture::with(|entry| entry.refresh_after(MINUTE)).await;
     for second in 0..59 {

@@ -54,11 +54,13 @@ impl Request {
     }
 
     /// Its fetch has been cancelled for lack of time.
-    pub(super) fn cancel(&mut self, now: Stamp) {
+    /// Says until when that keeps it from being tried again ahead of need.
+    pub(super) fn cancel(&mut self, now: Stamp) -> Bounds {
         self.flight = None;
         self.cancelled = self.cancelled.saturating_add(1);
         let pause = RETRY_PAUSE * 2u32.pow(self.cancelled.min(6) - 1);
         self.pause = Bounds::of(now, pause.min(freshness::LONGEST_BACK_OFF));
+        self.pause
     }
 
     /// The bound within which a cancellation keeps it from being fetched ahead of need, if one does.
@@ -184,11 +186,7 @@ impl Actor {
         for &index in batch {
             self.requests[index].flight = Some(flight);
             for entry in self.requests[index].entries.clone() {
-                if let Slot::Failed(held, failure) = self.publisher.slot(entry) {
-                    let failure = Failure { retry: Retry::Running, ..Failure::clone(failure) };
-                    let slot = Slot::Failed(held.clone(), Box::new(failure));
-                    self.set(entry, slot);
-                }
+                self.set_retry(entry, Retry::Running);
             }
             self.reschedule(index);
         }
@@ -296,7 +294,8 @@ impl Actor {
             let slot = match (outcome, held) {
                 (Ok(Outcome::Changed(value, version)), _) => {
                     word = "changed";
-                    let version = version.unwrap_or_else(|| Version::new(flight.number));
+                    let version = version
+                        .unwrap_or_else(|| Version::new(format_args!("fetch {}", flight.number)));
                     let (began, fetch) = (flight.began, flight.number);
                     Slot::Ready(Held { value, began, fetch, version })
                 }

@@ -1,6 +1,7 @@
 //! What the extension and the handler tell the actor: when an invocation begins and ends, and when
 //! the environment is about to freeze, is about to be snapshotted, or has been restored.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -12,11 +13,13 @@ use crate::error::ErrorKind;
 use crate::freshness::{self, Bounds};
 use crate::refresher::Cause;
 use crate::refresher::invocation::{Current, Driver, Extension, Handler, Invocation, Voice};
-use crate::snapshot::{Failure, Held, Retry, Slot};
+use crate::snapshot::{Held, Retry, Slot};
 
 /// How long after INVOKE a handler that tells when it begins is waited for: it never does if the
 /// runtime cannot parse its event.
 const HANDLER_WAIT: Duration = Duration::from_millis(250);
+/// How far an environment's wall clock may be off in good health.
+const OFF: Duration = Duration::from_secs(5);
 /// A witness makes a value look older by no more than this.
 const LONGEST_UNSEEN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -80,9 +83,12 @@ impl Actor {
     fn begin(&mut self, voice: Voice, invocation: Invocation) -> &mut Current {
         let now = self.clock.now();
         let witness = invocation.witness.filter(|&witness| witness > now.wall);
-        let known = self.invocation.take();
-        let expected = known.filter(|it| it.expects(voice, &invocation.request_id));
+        let mut known = self.invocation.take();
+        let expected = known.take_if(|it| it.expects(voice, &invocation.request_id));
         if expected.is_none() {
+            if let Some(former) = &mut known {
+                former.release(now);
+            }
             self.invocations += 1;
             self.restart_straddlers(now);
         }
@@ -116,20 +122,22 @@ impl Actor {
 
     /// Time has passed that this environment's clocks did not see, says a trace id: `witness` is
     /// later than the wall clock's now. Trace ids can be forged, so all this may do is to make a
-    /// value look as old as it says, and no more than once per entry and max age.
+    /// value look as old as it says, and no more than once per entry and max age. Less than a clock
+    /// may well be off by is no reason to use that up, unless it makes the value expire.
     fn age_by_witness(&mut self, witness: i64, now: Stamp) {
         for entry in 0..self.publisher.catalog().entries.len() {
             let definition = &self.publisher.catalog().entries[entry];
             let (policy, request) = (definition.policy, definition.request);
             let Some(held) = self.publisher.slot(entry).held() else { continue };
             let told = clock::duration(witness.saturating_sub(held.began.wall));
-            let seen = freshness::age(held.began, now).unwrap_or_default();
+            let max_age = policy.max_age.unwrap_or_default();
+            let seen = freshness::age(held.began, now, max_age).unwrap_or_default();
+            let unseen = told.saturating_sub(seen).min(LONGEST_UNSEEN);
             let expires = policy.max_age.is_some_and(|max_age| told >= max_age);
             let again = self.aged.get(&entry).is_some_and(|&aged| policy.fresh(aged).admits(now));
-            if !expires || again || told <= seen {
+            if policy.max_age.is_none() || again || unseen.is_zero() || !(expires || unseen > OFF) {
                 continue;
             }
-            let unseen = (told - seen).min(LONGEST_UNSEEN);
             let held = Held { began: held.began.earlier_by(unseen), ..held.clone() };
             let slot = match self.publisher.slot(entry) {
                 Slot::Failed(_, failure) => Slot::Failed(Some(held), failure.clone()),
@@ -146,14 +154,11 @@ impl Actor {
     fn allow_retries(&mut self) {
         let now = self.clock.now();
         for entry in self.failing.clone() {
-            let Slot::Failed(held, failure) = self.publisher.slot(entry) else { continue };
+            let Slot::Failed(_, failure) = self.publisher.slot(entry) else { continue };
             let just_now = Bounds::of(failure.ended, RETRY_PAUSE).admits(now);
             let throttled = failure.error.kind() == ErrorKind::Throttled;
             if failure.backs_off(now) && !just_now && !throttled {
-                let retry = Retry::After(Bounds::NEVER);
-                let failure = Failure { retry, ..Failure::clone(failure) };
-                let slot = Slot::Failed(held.clone(), Box::new(failure));
-                self.set(entry, slot);
+                self.set_retry(entry, Retry::After(Bounds::NEVER));
                 self.reschedule(self.publisher.catalog().entries[entry].request);
             }
         }
@@ -193,14 +198,25 @@ impl Actor {
         }
         let now = self.clock.now();
         for request in cancelled {
-            self.requests[request].cancel(now);
+            let pause = self.requests[request].cancel(now);
+            for entry in self.requests[request].entries.clone() {
+                self.set_retry(entry, Retry::After(pause));
+            }
             self.reschedule(request);
         }
     }
 
     pub(super) fn timers_run(&self) -> bool {
-        // Once the handler has ended the environment is held for what is in flight, not for more.
-        let held = |it: &Current| it.is_held() && it.handler != Handler::Ended;
+        // Once the handler has ended, or the hold for one that does not tell is over, the environment
+        // is held for what is in flight, not for more.
+        let held = |it: &Current| {
+            it.is_held()
+                && match it.handler {
+                    Handler::Running => true,
+                    Handler::Unheard => self.hold.is_some(),
+                    Handler::Ended => false,
+                }
+        };
         !self.suspended
             && (self.settings.driver == Driver::Timers
                 || self.invocation.as_ref().is_some_and(held))
@@ -244,7 +260,8 @@ impl Actor {
     pub(super) fn resume(&mut self) {
         self.suspended = false;
         for source in &self.sources {
-            source.reset();
+            // A source that cannot connect anew says so at its next fetch.
+            _ = catch_unwind(AssertUnwindSafe(|| source.reset()));
         }
         for index in 0..self.requests.len() {
             let missing = |&entry: &usize| matches!(self.publisher.slot(entry), Slot::Missing);

@@ -14,15 +14,18 @@ pub(super) struct Found {
     /// Its name, without selector.
     pub(super) name: String,
     pub(super) value: SecretString,
-    version: Version,
+    /// `None` for what has no versions of its own, such as a referenced secret.
+    version: Option<Version>,
 }
 
 impl Found {
     pub(super) fn new(parameter: Parameter) -> Option<Self> {
         let version = Version::new(parameter.version);
-        let version = match parameter.last_modified_date.and_then(|date| date.try_into().ok()) {
-            Some(date) => version.changed_at(date),
-            None => version,
+        let date = parameter.last_modified_date.and_then(|date| date.try_into().ok());
+        let version = match (parameter.version, date) {
+            (0, None) => None,
+            (_, Some(date)) => Some(version.changed_at(date)),
+            (_, None) => Some(version),
         };
         Some(Self { name: parameter.name?, value: SecretString::from(parameter.value?), version })
     }
@@ -52,18 +55,19 @@ pub(super) fn by_any_name(parameters: Vec<Parameter>) -> HashMap<String, Found> 
     by_name
 }
 
-/// The version of one parameter, or of several together.
-pub(super) fn version(found: &[Found]) -> Version {
+/// The version of one parameter, or of several together, if each has one.
+pub(super) fn version(found: &[Found]) -> Option<Version> {
     if let [one] = found {
         return one.version.clone();
     }
-    let versions: Vec<String> =
-        found.iter().map(|it| format!("{}:{}", it.name, it.version)).collect();
-    let version = Version::new(versions.join(","));
-    match found.iter().filter_map(|it| it.version.changed()).max() {
+    let versions: Option<Vec<&Version>> = found.iter().map(|it| it.version.as_ref()).collect();
+    let versions = versions?;
+    let named = found.iter().zip(&versions).map(|(it, version)| format!("{}:{version}", it.name));
+    let version = Version::new(named.collect::<Vec<_>>().join(","));
+    Some(match versions.iter().filter_map(|version| version.changed()).max() {
         Some(newest) => version.changed_at(newest),
         None => version,
-    }
+    })
 }
 
 /// Several parameters as one value: what [`parameters`](super::parameters) and
@@ -115,7 +119,7 @@ impl Parameters {
 
     /// The version of one parameter.
     pub fn version(&self, name: &str) -> Option<&Version> {
-        self.find(name).map(|found| &found.version)
+        self.find(name).and_then(|found| found.version.as_ref())
     }
 
     /// The full names, in order.
