@@ -38,12 +38,43 @@ impl Chunk {
     }
 }
 
+/// All chunks.
+#[derive(Clone)]
+struct Chunks {
+    /// Most functions have no more entries than this holds, so it is found without a list.
+    first: Arc<Chunk>,
+    rest: Box<[Arc<Chunk>]>,
+}
+
+impl Chunks {
+    fn new(slots: &[Slot]) -> Self {
+        let (first, rest) = slots.split_at(slots.len().min(CHUNK));
+        let chunk = |slots| Arc::new(Chunk::new(slots));
+        Self { first: chunk(first), rest: rest.chunks(CHUNK).map(chunk).collect() }
+    }
+
+    #[inline(always)]
+    fn get(&self, entry: usize) -> Option<&Chunk> {
+        let chunk =
+            if entry < CHUNK { Some(&self.first) } else { self.rest.get(entry / CHUNK - 1) };
+        chunk.map(Arc::as_ref)
+    }
+
+    /// The chunk of an entry, to be changed: a copy, if a published state shares it.
+    fn change(&mut self, entry: usize) -> &mut Chunk {
+        Arc::make_mut(match entry / CHUNK {
+            0 => &mut self.first,
+            chunk => &mut self.rest[chunk - 1],
+        })
+    }
+}
+
 /// All slots at one instant.
 pub(crate) struct State {
     pub(crate) cache: u64,
     /// Within this, every slot that a snapshot must vouch for may be served.
     pub(crate) bounds: Bounds,
-    chunks: Box<[Arc<Chunk>]>,
+    chunks: Chunks,
     pub(crate) catalog: Arc<Catalog>,
 }
 
@@ -51,12 +82,12 @@ impl State {
     /// The value of an entry whose last fetch succeeded.
     #[inline(always)]
     pub(crate) fn ready(&self, entry: usize) -> Option<&AnyValue> {
-        self.chunks.get(entry / CHUNK)?.ready[entry % CHUNK].as_ref()
+        self.chunks.get(entry)?.ready[entry % CHUNK].as_ref()
     }
 
     #[inline]
     pub(crate) fn slot(&self, entry: usize) -> Option<&Slot> {
-        Some(&self.chunks.get(entry / CHUNK)?.slots[entry % CHUNK])
+        Some(&self.chunks.get(entry)?.slots[entry % CHUNK])
     }
 
     /// The slot and the declaration a key stands for.
@@ -89,7 +120,8 @@ impl State {
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.chunks.iter().flat_map(|chunk| chunk.slots.iter())
+        let chunks = std::iter::once(&self.chunks.first).chain(&self.chunks.rest);
+        chunks.flat_map(|chunk| chunk.slots.iter())
     }
 }
 
@@ -112,7 +144,7 @@ struct Shared {
 /// The one place that publishes states.
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
-    chunks: Box<[Arc<Chunk>]>,
+    chunks: Chunks,
     catalog: Arc<Catalog>,
     cache: u64,
 }
@@ -120,8 +152,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// A cell in which no entry has been fetched, and its first reader.
     pub(crate) fn new(cache: u64, catalog: Arc<Catalog>, slots: Vec<Slot>, bounds: Bounds) -> Self {
-        let chunks: Box<[Arc<Chunk>]> =
-            slots.chunks(CHUNK).map(|slots| Arc::new(Chunk::new(slots))).collect();
+        let chunks = Chunks::new(&slots);
         let state = State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
         let shared = Shared {
             state: ArcSwap::from_pointee(state),
@@ -148,12 +179,15 @@ impl Publisher {
     }
 
     pub(crate) fn slot(&self, entry: usize) -> &Slot {
-        &self.chunks[entry / CHUNK].slots[entry % CHUNK]
+        match self.chunks.get(entry) {
+            Some(chunk) => &chunk.slots[entry % CHUNK],
+            None => &Slot::Unread,
+        }
     }
 
     /// Changes a slot in the state that the next [`publish`](Self::publish) shows.
     pub(crate) fn set(&mut self, entry: usize, slot: Slot) {
-        Arc::make_mut(&mut self.chunks[entry / CHUNK]).set(entry % CHUNK, slot);
+        self.chunks.change(entry).set(entry % CHUNK, slot);
     }
 
     /// Shows readers what has been set, and wakes those who wait.
