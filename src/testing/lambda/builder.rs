@@ -4,9 +4,9 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use super::environment::{self, Environment};
+use super::environment::Environment;
 use super::function::{Function, InitializationType};
-use super::{Lambda, Order};
+use super::{Lambda, Order, server};
 use crate::clock::{Clock, SystemClock};
 use crate::testing::TestClock;
 
@@ -122,6 +122,6 @@ impl BoundLambda {
     ///
     /// Outside a tokio runtime with IO and time.
     pub fn start(self) -> io::Result<Lambda> {
-        environment::start(self.environment, self.listener)
+        server::start(self.environment, self.listener)
     }
 }

@@ -1,15 +1,14 @@
 //! [`Environment`]: the state behind its lock, and everything that waits for it to change.
 
 use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::function::Function;
 use super::state::State;
-use super::{Lambda, LambdaError, api};
+use super::LambdaError;
 use crate::clock::runtime_now;
 use crate::testing::TestClock;
 
@@ -123,7 +122,7 @@ impl Environment {
     }
 
     /// Ends invocations at their deadline, and gaps when they have lasted long enough.
-    async fn keep_time(&self) {
+    pub(super) async fn keep_time(&self) {
         loop {
             let changed = self.changed.notified();
             let Some(due) = self.read(State::next_due) else {
@@ -139,34 +138,8 @@ impl Environment {
         }
     }
 
-    async fn ended(&self) {
+    pub(super) async fn ended(&self) {
         self.until(|state| state.has_ended().then_some(())).await;
-    }
-}
-
-/// Serves until the last [`Lambda`] is dropped.
-pub(super) fn start(environment: Environment, listener: TcpListener) -> io::Result<Lambda> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let environment = Arc::new(environment);
-    let served = environment.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = api::serve(served.clone(), listener) => {}
-            () = served.keep_time() => {}
-            () = served.ended() => {}
-        }
-    });
-    let lifetime = Arc::new(Lifetime(environment.clone()));
-    Ok(Lambda { environment, _lifetime: lifetime })
-}
-
-/// Ends the environment when dropped.
-#[derive(Debug)]
-pub(super) struct Lifetime(Arc<Environment>);
-
-impl Drop for Lifetime {
-    fn drop(&mut self) {
-        self.0.change(State::end);
     }
 }
 

@@ -16,6 +16,7 @@ mod order;
 mod outcome;
 mod process;
 mod report;
+mod server;
 mod snapstart;
 mod state;
 
@@ -33,7 +34,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::TestClock;
-use environment::{Environment, Lifetime};
+use environment::Environment;
+use server::Lifetime;
 use state::State;
 
 /// An execution environment of AWS Lambda, under a test's control: the Runtime API and the Extensions

@@ -1,12 +1,9 @@
 //! What is sent of an invocation: [`Delivery`] to the runtime, INVOKE to an extension.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use axum::body::Bytes;
 use serde_json::json;
 
 use super::record::Record;
-use crate::testing::TestClock;
 
 /// What the runtime gets.
 #[derive(Debug)]
@@ -42,15 +39,4 @@ impl Record {
         }
         Some(event.to_string())
     }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// As AWS makes it: upstream, so with the epoch of the world and not of the environment.
-pub(super) fn trace_id(clock: &TestClock) -> String {
-    let epoch = clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (root, parent) = (fastrand::u128(..) >> 32, fastrand::u64(..));
-    format!("Root=1-{epoch:08x}-{root:024x};Parent={parent:016x};Sampled=0")
 }

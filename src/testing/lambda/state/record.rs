@@ -4,7 +4,6 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::body::Bytes;
 
-use super::delivery::{milliseconds, trace_id};
 use super::extension::uuid;
 use crate::clock::Clock;
 use crate::testing::TestClock;
@@ -270,4 +269,15 @@ impl Record {
     fn last_invoke_taken(&self) -> Option<Instant> {
         self.began.as_ref()?.invokes.iter().filter_map(|it| it.taken).max()
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As AWS makes it: upstream, so with the epoch of the world and not of the environment.
+fn trace_id(clock: &TestClock) -> String {
+    let epoch = clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (root, parent) = (fastrand::u128(..) >> 32, fastrand::u64(..));
+    format!("Root=1-{epoch:08x}-{root:024x};Parent={parent:016x};Sampled=0")
 }
