@@ -129,11 +129,13 @@ impl Policy {
     /// started together do not refresh together. An age of zero is never due: every read fetches,
     /// so a schedule would be a hot loop.
     pub(crate) fn due(&self, began: Stamp, jitter: f64) -> Bounds {
-        match self.soft_age() {
-            Some(soft) if self.max_age != Some(Duration::ZERO) => {
+        match (self.soft_age(), self.max_age) {
+            (None, _) | (_, Some(Duration::ZERO)) => Bounds::ALWAYS,
+            // Refreshed when it expires, and not ahead of it.
+            (Some(soft), Some(hard)) if soft >= hard => self.fresh(began),
+            (Some(soft), _) => {
                 Bounds::of(began, soft.min(LONGEST_SOFT_AGE).mul_f64(1.0 - 0.1 * jitter))
             }
-            _ => Bounds::ALWAYS,
         }
     }
 
@@ -253,6 +255,14 @@ mod tests {
             assert!(policy.due(began, 0.0).and(policy.stale(began)).admits(began));
             assert!(Policy { refresh_after: None, ..policy }.due(began, 0.0).admits(began));
         }
+    }
+
+    #[test]
+    fn a_soft_bound_at_the_max_age_refreshes_nothing_ahead() {
+        let policy = Policy { refresh_after: Some(MINUTE), ..Policy::default() };
+        let end = BEGAN.later_by(MINUTE);
+        assert!(policy.due(BEGAN, 0.9).admits(end.earlier_by(Duration::from_nanos(1))));
+        assert!(!policy.due(BEGAN, 0.9).admits(end));
     }
 
     #[test]

@@ -120,7 +120,12 @@ impl Builder {
         D: Declare + 'static,
         T: Send + Sync + 'static,
     {
-        let declared = entry.asks.declare(&mut self.connections)?;
+        let declared = entry.asks.declare(&mut self.connections).map_err(|error| {
+            match &entry.options.name {
+                Some(name) => error.entry_named(&Arc::from(name.as_str())),
+                None => error,
+            }
+        })?;
         let request = self.registry.request(&declared.source, declared.request);
         let definition = entry.options.check(declared.name, request, TypeId::of::<T>())?;
         Ok((definition, erase_decode::<D, T>(entry.decode)))

@@ -54,6 +54,11 @@ impl Aws {
             .build()
     }
 
+    /// The configuration's own region.
+    pub(crate) fn region(&self) -> Option<&str> {
+        self.config.region().map(|region| region.as_ref())
+    }
+
     /// The same configuration with connections of its own: none survives a snapshot.
     pub(crate) fn reconnected(&self) -> Self {
         Self::new(&self.config)

@@ -86,6 +86,8 @@ pub struct Payload(Vec<Found>);
 impl Ssm {
     fn shared(connections: &mut Connections, region: Option<String>) -> Result<Arc<Self>, Error> {
         let aws = connections.aws()?.clone();
+        // The configuration's own region by name is no other region.
+        let region = region.filter(|region| aws.region() != Some(region));
         Ok(connections.shared(region.as_deref().unwrap_or_default(), |_| {
             let client = ArcSwap::from_pointee(Client::new(&aws.config(region.as_deref())));
             Self { client, aws, region: region.clone() }
@@ -165,10 +167,16 @@ async fn get_parameters<'a>(
     match call.await {
         Ok(answer) => {
             let found = parameters::by_any_name(answer.parameters.unwrap_or_default());
-            names
-                .iter()
-                .map(|&name| (name.as_str(), found.get(name).cloned().ok_or_else(|| missing(name))))
-                .collect()
+            let invalid = answer.invalid_parameters.unwrap_or_default();
+            let result = |name: &String| match found.get(name) {
+                Some(found) => Ok(found.clone()),
+                None if invalid.contains(name) => Err(missing(name)),
+                None => {
+                    let cause = format!("the answer does not mention {name}");
+                    Err(FetchError::new(ErrorKind::Source, cause))
+                }
+            };
+            names.iter().map(|&name| (name.as_str(), result(name))).collect()
         }
         Err(error) => {
             let failure = failure(error);
@@ -191,7 +199,8 @@ fn gather(names: &[String], answers: &HashMap<&str, Result<Found, FetchError>>) 
     if !absent.is_empty() {
         return Err(missing(&absent.join(", ")));
     }
-    Ok(current(found))
+    let version = parameters::version(&found);
+    Ok(Fetched::Current { payload: Payload(found), version })
 }
 
 /// SSM's own error, which GetParameters gives as a list of names only.
@@ -220,12 +229,8 @@ async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(current(found))
-}
-
-fn current(found: Vec<Found>) -> Fetched<Payload> {
-    let version = parameters::version(&found);
-    Fetched::Current { payload: Payload(found), version }
+    let version = parameters::version_of_all(&found);
+    Ok(Fetched::Current { payload: Payload(found), version })
 }
 
 impl Payload {

@@ -1,5 +1,7 @@
 //! What an entry can ask Parameter Store for: constructors, options, and what they come to.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
@@ -143,6 +145,16 @@ impl Declare for OneParameter {
     type Source = Ssm;
 
     fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
+        let entry = last_segment(&self.name);
+        self.declare_unnamed(connections).map_err(|error| match &entry {
+            Some(entry) => error.entry_named(&Arc::from(entry.as_str())),
+            None => error,
+        })
+    }
+}
+
+impl OneParameter {
+    fn declare_unnamed(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
         check_name(&self.name)?;
         let name = match &*self.selectors {
             [] => self.name.clone(),
@@ -206,7 +218,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 fn last_segment(name: &str) -> Option<String> {
-    name.rsplit(['/', ':']).next().map(str::to_owned)
+    name.rsplit(['/', ':']).next().filter(|segment| !segment.is_empty()).map(str::to_owned)
 }
 
 fn invalid(message: &str) -> Error {

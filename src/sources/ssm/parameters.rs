@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::UNIX_EPOCH;
 
 use aws_sdk_ssm::types::Parameter;
 use secrecy::{ExposeSecret, SecretString};
@@ -23,7 +24,7 @@ impl Found {
         let version = Version::new(parameter.version);
         let date = parameter.last_modified_date.and_then(|date| date.try_into().ok());
         let version = match (parameter.version, date) {
-            (0, None) => None,
+            (0, _) => None,
             (_, Some(date)) => Some(version.changed_at(date)),
             (_, None) => Some(version),
         };
@@ -55,19 +56,24 @@ pub(super) fn by_any_name(parameters: Vec<Parameter>) -> HashMap<String, Found> 
     by_name
 }
 
-/// The version of one parameter, or of several together, if each has one.
+/// The version of one parameter by name, or of several together, if each has one.
 pub(super) fn version(found: &[Found]) -> Option<Version> {
-    if let [one] = found {
-        return one.version.clone();
+    match found {
+        [one] => one.version.clone(),
+        several => version_of_all(several),
     }
-    let versions: Option<Vec<&Version>> = found.iter().map(|it| it.version.as_ref()).collect();
-    let versions = versions?;
-    let named = found.iter().zip(&versions).map(|(it, version)| format!("{}:{version}", it.name));
-    let version = Version::new(named.collect::<Vec<_>>().join(","));
-    Some(match versions.iter().filter_map(|version| version.changed()).max() {
-        Some(newest) => version.changed_at(newest),
-        None => version,
-    })
+}
+
+/// The version of several parameters together: which they are, the version of each, and when it was
+/// made, since a parameter that is made again counts from 1.
+pub(super) fn version_of_all(found: &[Found]) -> Option<Version> {
+    let one = |it: &Found| {
+        let version = it.version.as_ref()?;
+        let changed = version.changed().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
+        Some(format!("{}:{version}@{}", it.name, changed.unwrap_or_default().as_millis()))
+    };
+    let versions: Option<Vec<String>> = found.iter().map(one).collect();
+    Some(Version::new(versions?.join(",")))
 }
 
 /// Several parameters as one value: what [`parameters`](super::parameters) and

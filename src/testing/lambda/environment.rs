@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::LambdaError;
 use super::function::Function;
 use super::state::State;
-use super::LambdaError;
 use crate::clock::runtime_now;
 use crate::testing::TestClock;
 

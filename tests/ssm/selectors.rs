@@ -1,0 +1,116 @@
+//! A version or a label instead of the newest. (winterbaume knows no selectors, so the answers are
+//! made here, in the form of the service's.)
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lambda_cache::ErrorKind;
+use lambda_cache::sources::ssm;
+use serde_json::{Value as Json, json};
+
+use crate::aws::{Answer, parameter};
+use crate::fixture::{MINUTE, World};
+
+/// Answers with a value that says what was asked for; there are three versions, and a label.
+fn world() -> World {
+    let world = World::new();
+    world.aws.script(|call| {
+        let (found, absent): (Vec<String>, Vec<String>) =
+            call.names().into_iter().partition(|asked| !asked.ends_with(":9"));
+        let found: Vec<Json> = found.iter().map(|asked| selected(asked)).collect();
+        let body = json!({ "Parameters": found, "InvalidParameters": absent });
+        Some(Answer::Say(200, body.to_string()))
+    });
+    world
+}
+
+fn selected(asked: &str) -> Json {
+    let (name, selector) = asked.split_once(':').unwrap_or((asked, ""));
+    let mut parameter = parameter(name, asked);
+    parameter["Version"] = selector.parse().unwrap_or(3).into();
+    if !selector.is_empty() {
+        parameter["Selector"] = format!(":{selector}").into();
+    }
+    parameter
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_asked_for_by_number() {
+    let world = world();
+    let mut builder = world.builder();
+    let x = builder.add(ssm::parameter("/app/x").version(2));
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(world.aws.calls()[0].names(), ["/app/x:2"]);
+    assert!(cache.key::<String>("x").is_ok(), "the entry's name has no selector");
+    let value = cache.get(x).await.unwrap();
+    assert_eq!((&**value, value.version().as_str()), ("/app/x:2", "2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_is_asked_for_by_name() {
+    let world = world();
+    let mut builder = world.builder();
+    let x = builder.add(ssm::parameter("/app/x").label("live"));
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(world.aws.calls()[0].names(), ["/app/x:live"]);
+    assert!(cache.key::<String>("x").is_ok(), "the entry's name has no selector");
+    assert_eq!(*cache.get(x).await.unwrap(), "/app/x:live");
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_labels_and_the_newest_of_one_parameter_are_told_apart() {
+    let world = world();
+    let mut builder = world.builder();
+    let newest = builder.add(ssm::parameter("/app/x"));
+    let first = builder.add(ssm::parameter("/app/x").version(1).name("first"));
+    let second = builder.add(ssm::parameter("/app/x").version(2).name("second"));
+    let live = builder.add(ssm::parameter("/app/x").label("live").name("live"));
+    let other = builder.add(ssm::parameter("/app/y").label("live"));
+    let cache = builder.spawn().await.unwrap();
+    for _ in 0..2 {
+        let snapshot = cache.snapshot().await;
+        let values =
+            [newest, first, second, live, other].map(|it| snapshot.get(it).unwrap().clone());
+        assert_eq!(values, ["/app/x", "/app/x:1", "/app/x:2", "/app/x:live", "/app/y:live"]);
+        world.clock.advance(MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_does_not_exist_fails_alone_and_is_named() {
+    let world = world();
+    let mut builder = world.builder();
+    let second = builder.add(ssm::parameter("/app/x").version(2));
+    let ninth = builder.add(ssm::parameter("/app/x").version(9).name("ninth").lazy());
+    let cache = builder.spawn().await.unwrap();
+    let error = cache.get(ninth).await.unwrap_err();
+    assert_eq!((error.kind(), error.entry()), (ErrorKind::NotFound, Some("ninth")));
+    assert!(error.to_string().contains("/app/x:9"), "{error}");
+    assert!(cache.snapshot().await.get(second).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_is_moved_is_a_change() {
+    let world = World::new();
+    let moved = Arc::new(AtomicI64::new(1));
+    let version = Arc::clone(&moved);
+    world.aws.script(move |call| {
+        let version = version.load(Ordering::Relaxed);
+        let mut parameter = selected(&call.names()[0]);
+        parameter["Version"] = version.into();
+        parameter["Value"] = format!("version {version}").into();
+        Some(Answer::parameters([parameter]))
+    });
+    let mut builder = world.builder();
+    let live = builder.add(ssm::parameter("/app/x").label("live"));
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(*cache.get(live).await.unwrap(), "version 1");
+    // Back as well as forth.
+    for version in [3, 2] {
+        moved.store(version, Ordering::Relaxed);
+        world.clock.advance(MINUTE);
+        let value = cache.get(live).await.unwrap();
+        assert_eq!(*value, format!("version {version}"));
+        assert_eq!(value.version().as_str(), version.to_string());
+    }
+}
