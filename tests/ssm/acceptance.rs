@@ -84,7 +84,7 @@ async fn a3_a_forced_read_is_fresh_at_once() {
     assert_eq!(*cache.refresh(x).await.unwrap(), "first");
     assert_eq!(cache.snapshot().await.get(x).unwrap(), "first");
     world.aws.put("/app/x", "second").await;
-    assert_eq!(*cache.get_within(x, 0 * SECOND).await.unwrap(), "second");
+    assert_eq!(*cache.get_within(x, std::time::Duration::ZERO).await.unwrap(), "second");
     assert_eq!(world.aws.calls().len(), 4);
 }
 
@@ -92,7 +92,7 @@ async fn a3_a_forced_read_is_fresh_at_once() {
 async fn a4_with_an_age_of_zero_each_read_sees_the_latest_value() {
     let world = World::with([("/app/x", "0")]).await;
     let mut builder = world.builder();
-    let x = builder.add(ssm::parameter("/app/x").max_age(0 * SECOND));
+    let x = builder.add(ssm::parameter("/app/x").max_age(std::time::Duration::ZERO));
     let cache = builder.spawn().await.unwrap();
     world.aws.calls();
     for n in 1..=5 {

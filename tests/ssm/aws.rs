@@ -1,6 +1,7 @@
 //! Parameter Store in process: winterbaume behind the real SDK. Every call of the cache is recorded,
 //! and a test may answer in its place.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -134,6 +135,14 @@ impl Aws {
     pub(crate) async fn put_in(&self, region: &str, kind: ParameterType, name: &str, value: &str) {
         let config = config(&self.0.mock, region, self.0.mock.http_client());
         put(&Client::new(&config), kind, name, value).await;
+    }
+
+    /// As `put`, past the client: for a test that writes very often.
+    pub(crate) async fn write(&self, name: &str, value: &str) {
+        let state = self.0.service.shared_state().get(DEFAULT_ACCOUNT_ID, HOME);
+        let mut state = state.write().await;
+        let tags = HashMap::new();
+        state.put_parameter(name, value, "String", DEFAULT_ACCOUNT_ID, HOME, true, tags).unwrap();
     }
 
     pub(crate) async fn delete(&self, name: &str) {

@@ -98,7 +98,11 @@ async fn the_bounds_themselves_are_not_refused() {
     let world = World::with([("/app/x", "x"), ("/app/y", "y")]).await;
     let mut builder = world.builder();
     builder.add(ssm::parameter("/app/x").refresh_after(MINUTE));
-    builder.add(ssm::parameter("/app/y").max_age(0 * MINUTE).refresh_after(0 * MINUTE));
+    builder.add(
+        ssm::parameter("/app/y")
+            .max_age(std::time::Duration::ZERO)
+            .refresh_after(std::time::Duration::ZERO),
+    );
     builder.spawn().await.unwrap();
 }
 

@@ -46,7 +46,7 @@ async fn failure(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Error {
     world.aws.heal();
     world.clock.advance(SECOND);
     let value = cache.get(x).await.unwrap();
-    assert_eq!((&**value, value.age()), ("new", 0 * SECOND));
+    assert_eq!((&**value, value.age()), ("new", std::time::Duration::ZERO));
     error
 }
 

@@ -88,7 +88,7 @@ async fn a_change_to_one_parameter_of_a_group_is_a_change_to_the_group() {
     let first = cache.get(group).await.unwrap();
     world.clock.advance(MINUTE);
     let same = cache.get(group).await.unwrap();
-    assert_eq!((first.version(), same.age()), (same.version(), 0 * SECOND));
+    assert_eq!((first.version(), same.age()), (same.version(), std::time::Duration::ZERO));
     for (name, other) in [("/app/a", "/app/b"), ("/app/b", "/app/a")] {
         let before = cache.get(group).await.unwrap();
         world.aws.put(name, "2").await;

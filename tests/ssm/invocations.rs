@@ -71,7 +71,7 @@ impl Four {
         for name in FOUR {
             self.world.aws.put(name, "new").await;
         }
-        let mut gone_by = 0 * SECOND;
+        let mut gone_by = std::time::Duration::ZERO;
         for step in [20, 30, 40, 60].map(|age| age * SECOND) {
             for instant in [step - INSTANT, step] {
                 // Half of the time the environment runs, half of it it is frozen.
@@ -155,7 +155,7 @@ async fn i8_with_an_age_of_zero_each_invocation_sees_the_latest_value() {
     for first in ORDERS {
         let world = World::with([("/app/x", "0")]).await;
         let mut builder = world.builder();
-        let x = builder.add(ssm::parameter("/app/x").max_age(0 * SECOND));
+        let x = builder.add(ssm::parameter("/app/x").max_age(std::time::Duration::ZERO));
         let function = Function::new(&world, builder.spawn().await.unwrap());
         for n in 1..=5 {
             world.aws.put("/app/x", &n.to_string()).await;

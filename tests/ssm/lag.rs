@@ -66,7 +66,7 @@ impl Run {
     async fn write(&mut self) {
         let value = self.written.len().to_string();
         for (name, _) in ENTRIES {
-            self.world.aws.put(name, &value).await;
+            self.world.aws.write(name, &value).await;
         }
         self.written.push(self.world.clock.true_now());
     }

@@ -130,6 +130,6 @@ async fn a_value_that_has_not_changed_is_not_decoded_again() {
     world.clock.advance(MINUTE);
     let after = cache.get(limits).await.unwrap();
     assert_eq!(world.aws.calls().len(), 2);
-    assert_eq!((after.age(), after.version().as_str()), (0 * SECOND, "1"));
+    assert_eq!((after.age(), after.version().as_str()), (std::time::Duration::ZERO, "1"));
     assert!(Arc::ptr_eq(&before.into_inner(), &after.into_inner()));
 }

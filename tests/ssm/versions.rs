@@ -73,7 +73,7 @@ async fn a_version_of_the_same_number_and_time_is_no_change() {
     let before = cache.get(x).await.unwrap();
     world.clock.advance(MINUTE);
     let after = cache.get(x).await.unwrap();
-    assert_eq!(after.age(), 0 * SECOND);
+    assert_eq!(after.age(), std::time::Duration::ZERO);
     assert!(Arc::ptr_eq(&before.into_inner(), &after.into_inner()));
 }
 
