@@ -6,7 +6,7 @@ use lambda_cache::sources::ssm;
 use secrecy::ExposeSecret;
 
 use crate::aws::Answer;
-use crate::fixture::{MINUTE, SECOND, World};
+use crate::fixture::{MINUTE, World};
 
 #[tokio::test(start_paused = true)]
 async fn a_group_is_one_call_and_is_read_by_full_name_and_by_last_segment() {

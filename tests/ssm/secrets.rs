@@ -1,9 +1,10 @@
 //! Nothing the crate prints, logs or puts into an error shows a parameter's value.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::fmt::Debug;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use aws_sdk_ssm::types::ParameterType;
 use lambda_cache::sources::ssm;
@@ -13,6 +14,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::aws::Answer;
 use crate::fixture::{First, Function, HOUR, MINUTE, SECOND, World};
@@ -20,13 +22,21 @@ use crate::fixture::{First, Function, HOUR, MINUTE, SECOND, World};
 /// What all secret values have in common.
 const SECRET: &str = "hunter2";
 
-/// Everything that could be seen by somebody who must not see a value.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    static SEEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Everything on this thread, which is all that a test does, that could be seen by somebody who must
+/// not see a value.
+///
+/// The subscriber is one for the whole process: tracing decides once for all threads whether anybody
+/// listens to a span.
+#[derive(Clone)]
+struct Seen;
 
 impl io::Write for Seen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        SEEN.with_borrow_mut(|seen| seen.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -37,14 +47,17 @@ impl io::Write for Seen {
 
 impl Seen {
     /// From now on, what the crate traces.
-    fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
-        let seen = self.clone();
-        let layer = tracing_subscriber::fmt::layer()
-            .with_writer(move || seen.clone())
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_filter(Targets::new().with_target("lambda_cache", LevelFilter::TRACE));
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+    fn listen() -> Self {
+        static LISTENING: Once = Once::new();
+        LISTENING.call_once(|| {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_writer(|| Seen)
+                .with_span_events(FmtSpan::FULL)
+                .with_ansi(false)
+                .with_filter(Targets::new().with_target("lambda_cache", LevelFilter::TRACE));
+            tracing_subscriber::registry().with(layer).init();
+        });
+        Self
     }
 
     fn debug(&self, thing: &dyn Debug) {
@@ -65,7 +78,7 @@ impl Seen {
 
     /// Checks that all of `parts` were seen, and no value.
     fn check(&self, parts: &[&str]) {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = SEEN.with_borrow(|seen| String::from_utf8(seen.clone()).unwrap());
         for part in parts {
             assert!(text.contains(part), "{text}\nlacks {part}");
         }
@@ -108,8 +121,7 @@ async fn password(world: &World) -> (Cache, Key<SecretString>) {
 
 #[tokio::test(start_paused = true)]
 async fn debug_of_whatever_holds_a_value_does_not_show_it() {
-    let seen = Seen::default();
-    let _guard = seen.subscribe();
+    let seen = Seen::listen();
     let world = world().await;
     let mut builder = world.builder();
     let names = ["/app/password", "/app/items"];
@@ -152,8 +164,7 @@ async fn debug_of_whatever_holds_a_value_does_not_show_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_does_not_show_the_value_that_is_kept_or_what_came() {
-    let seen = Seen::default();
-    let _guard = seen.subscribe();
+    let seen = Seen::listen();
     let world = world().await;
     let (cache, password) = password(&world).await;
     let bodies = [
@@ -194,8 +205,7 @@ async fn a_failure_does_not_show_the_value_that_is_kept_or_what_came() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_of_decoding_does_not_quote_the_value() {
-    let seen = Seen::default();
-    let _guard = seen.subscribe();
+    let seen = Seen::listen();
     let world = world().await;
     let values = [
         "hunter2",
@@ -231,8 +241,7 @@ async fn an_error_of_decoding_does_not_quote_the_value() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_invocation_traces_shows_no_value() {
-    let seen = Seen::default();
-    let _guard = seen.subscribe();
+    let seen = Seen::listen();
     let world = world().await;
     let (cache, password) = password(&world).await;
     let function = Function::new(&world, cache);
