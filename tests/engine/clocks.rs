@@ -45,6 +45,17 @@ async fn a_wall_clock_set_back_does_not_hide_time_the_monotonic_clock_saw() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_fell_behind_the_monotonic_one_may_hide_a_freeze_and_is_not_believed() {
+    let it = Fixture::new().await;
+    it.source.set("x", "2");
+    it.clock.advance(30 * SECOND);
+    it.clock.freeze(40 * SECOND);
+    it.clock.step_back(65 * SECOND);
+    // 70 s old, and neither clock says so: 30 s by the one, 5 s by the other.
+    assert_eq!(it.read().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wall_clock_five_minutes_behind_after_a_thaw_serves_nothing_old() {
     // The monotonic clock runs on over the freeze, as it does on some platforms.
     let it = Fixture::new().await;
