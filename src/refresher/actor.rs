@@ -183,6 +183,7 @@ impl Actor {
                 self.publish();
                 _ = done.send(());
             }
+            #[cfg(feature = "runtime")]
             Message::HandlersTell => self.handler_tells = true,
             Message::HandlerBegan { invocation, done } => self.handler_began(invocation, done),
             Message::HandlerEnded { request_id, done } => self.handler_ended(&request_id, done),

@@ -77,6 +77,7 @@ pub(crate) enum Message {
     /// What the entry holds is wrong. Answered when no later read can get it.
     Invalidate { entry: usize, done: oneshot::Sender<()> },
     /// Handlers will say when they begin and end. Fire and forget.
+    #[cfg(feature = "runtime")]
     HandlersTell,
     /// Answered when no later read can get what the invocation's trace id shows to be too old.
     HandlerBegan { invocation: Invocation, done: oneshot::Sender<()> },
