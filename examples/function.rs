@@ -1,8 +1,8 @@
 //! The quickstart's function as a Lambda function of its own: what `src/main.rs` of yours would be.
 //!
 //! It reads four parameters of SSM Parameter Store and, as a stand-in for whatever else an async
-//! function can fetch, a number from the file that `RATES_FILE` names. Run it in Lambda, with
-//! `cargo lambda watch`, or under the Runtime Interface Emulator as `tests/rie.rs` does.
+//! function can fetch, a number from the file that `RATES_FILE` names. It runs in Lambda, and under
+//! AWS's Runtime Interface Emulator, as `tests/rie.rs` has it.
 #![allow(unreachable_pub, missing_docs)]
 
 #[path = "quickstart/function.rs"]
