@@ -68,6 +68,8 @@ pub(crate) enum Answer {
     Say(u16, String),
     /// The connection breaks.
     Break,
+    /// No connection is made in time.
+    Stall,
     /// Nothing, ever.
     Never,
 }
@@ -236,6 +238,7 @@ impl HttpConnector for Recorder {
                     Ok(HttpResponse::new(status, SdkBody::from(body)))
                 }
                 Some(Answer::Break) => Err(ConnectorError::io("connection reset".into())),
+                Some(Answer::Stall) => Err(ConnectorError::timeout("no connection".into())),
                 Some(Answer::Never) => std::future::pending().await,
             }
         })

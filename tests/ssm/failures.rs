@@ -135,6 +135,28 @@ async fn a_call_that_hangs_is_timed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_made_is_a_timeout() {
+    let error = failure(|| Answer::Stall).await;
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(matches!(sdk(&error), SdkError::DispatchFailure(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_attempts_hang_the_sdks_own_timeout_is_the_cause() {
+    let world = World::with([("/app/x", "x")]).await;
+    let mut builder = world.builder().operation_timeout(MINUTE);
+    let x = builder.add(ssm::parameter("/app/x"));
+    let cache = builder.spawn().await.unwrap();
+    world.aws.script(|_| Some(Answer::Never));
+    world.clock.freeze(MINUTE);
+    world.aws.calls();
+    let error = cache.get(x).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert!(matches!(sdk(&error), SdkError::TimeoutError(_)), "{error}");
+    assert_eq!(world.aws.calls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_that_hangs_is_made_again() {
     let (world, cache, x) = expired().await;
     let attempts = AtomicUsize::new(0);

@@ -85,6 +85,8 @@ async fn entries_that_ask_for_the_same_share_one_fetch() {
     let one = builder.add(ssm::parameters(["/app/a", "/app/b"]).name("one"));
     let two = builder.add(ssm::parameters(["/app/b", "/app/a", "/app/b"]).name("two"));
     let cache = builder.spawn().await.unwrap();
+    let twice = cache.get(two).await.unwrap();
+    assert_eq!((twice.len(), twice.get("b")), (2, Some("b")), "a name given twice is one");
     let both = vec!["/app/a".to_owned(), "/app/b".to_owned()];
     assert_eq!(asked(world.aws.calls()), [(both.clone(), true)]);
     world.aws.put("/app/a", "new").await;

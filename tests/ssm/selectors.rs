@@ -89,6 +89,23 @@ async fn a_version_that_does_not_exist_fails_alone_and_is_named() {
     assert!(cache.snapshot().await.get(second).is_ok());
 }
 
+/// Refused or asked for: but two entries must not both be called `live`, or one `3`.
+#[tokio::test(start_paused = true)]
+async fn a_selector_in_a_parameters_name_is_not_the_entrys_name() {
+    for (name, selector) in [("/app/x:3", "3"), ("/app/x:live", "live"), ("x:live", "live")] {
+        let world = world();
+        let mut builder = world.builder();
+        let x = builder.add(ssm::parameter(name));
+        match builder.spawn().await {
+            Ok(cache) => {
+                assert_eq!(*cache.get(x).await.unwrap(), name);
+                assert_eq!(cache.key::<String>(selector).unwrap_err().kind(), ErrorKind::Key);
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Declaration, "{error}"),
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_label_that_is_moved_is_a_change() {
     let world = World::new();

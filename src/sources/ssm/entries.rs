@@ -217,8 +217,10 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The last segment of the path, without a selector.
 fn last_segment(name: &str) -> Option<String> {
-    name.rsplit(['/', ':']).next().filter(|segment| !segment.is_empty()).map(str::to_owned)
+    let segment = name.rsplit('/').next()?.split(':').next()?;
+    (!segment.is_empty()).then(|| segment.to_owned())
 }
 
 fn invalid(message: &str) -> Error {
