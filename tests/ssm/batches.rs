@@ -144,13 +144,18 @@ async fn a_call_that_fails_is_the_failure_of_its_own_names_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_of_more_than_ten_names_is_several_calls_which_others_fill_up() {
+async fn a_group_of_more_than_ten_names_is_several_calls_at_once_which_others_fill_up() {
     let world = world(30).await;
+    let latency = Duration::from_millis(50);
+    world.aws.script(move |_| Some(Answer::Late(latency)));
     let mut builder = world.builder();
     let group = builder.add(ssm::parameters(names(25)).name("group"));
     let rest: Vec<_> = (25..30).map(|n| ssm::parameter(format!("/app/p{n}"))).collect();
     let rest: Vec<_> = rest.into_iter().map(|entry| builder.add(entry)).collect();
+    let before = world.clock.now().monotonic();
     let snapshot = builder.spawn().await.unwrap().snapshot().await;
+    let took = world.clock.now().monotonic() - before;
+    assert!(took < 2 * latency, "it took {took:?}: calls were made one after another");
     let calls = world.aws.calls();
     assert_eq!((calls.len(), asked(&calls).len()), (3, 30));
     let group = snapshot.get(group).unwrap();
