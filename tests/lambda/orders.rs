@@ -113,7 +113,9 @@ fn a_cache_beside_another_runtime_is_driven_by_its_extension() {
                     assert_eq!(answer, n.to_string());
                 }
             }
-            assert_eq!(it.source.calls().len(), 11, "refreshed in every invocation");
+            // A fetch that a handler began before its INVOKE came is started again, once.
+            let calls = it.source.calls().len();
+            assert!((11..=16).contains(&calls), "{calls} calls: refreshed in every invocation");
         },
     );
 }
