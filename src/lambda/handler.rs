@@ -102,8 +102,8 @@ fn check_variables() -> Result<(), Error> {
         Some(name) => Err(Error::new(
             ErrorKind::Lambda,
             format!(
-                "{name} is not set, so this is not Lambda: run the function there, or with \
-                 `cargo lambda watch`, or in `lambda_cache::testing::Lambda`"
+                "{name} is not set, so this is not Lambda: run the function there, under the \
+                 Runtime Interface Emulator, or in `lambda_cache::testing::Lambda`"
             ),
         )),
     }
