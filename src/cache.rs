@@ -82,7 +82,7 @@ impl Cache {
         let state = self.refresher.reader().load();
         let (slot, definition) = state.find(key)?;
         let now = self.clock.now();
-        let stale = |held: &Held| !definition.policy.fresh(held.began).admits(now);
+        let stale = |held: &Held| !held.fresh(&definition.policy).admits(now);
         slot.held()
             .and_then(|held| Value::new(held, &definition.policy, now, stale(held)))
             .ok_or_else(|| not_loaded(definition))

@@ -5,9 +5,9 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-#[cfg(feature = "ssm")]
+#[cfg(feature = "aws")]
 use serde::de::DeserializeOwned;
-#[cfg(feature = "ssm")]
+#[cfg(feature = "aws")]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
@@ -31,15 +31,15 @@ impl fmt::Display for DecodeError {
 impl StdError for DecodeError {}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
-#[cfg(feature = "ssm")]
+#[cfg(feature = "aws")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
-#[cfg(feature = "ssm")]
-pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|error| {
+#[cfg(feature = "aws")]
+pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
+    serde_json::from_slice(text.as_ref()).map_err(|error| {
         let what = match error.classify() {
             Category::Data => data_error(&error),
             Category::Eof => "the text ends too early".to_owned(),
@@ -51,9 +51,17 @@ pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
     })
 }
 
+/// UTF-8 text.
+#[cfg(feature = "aws")]
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        DecodeError(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
+    })
+}
+
 /// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
 /// missing field's name comes from the type.
-#[cfg(feature = "ssm")]
+#[cfg(feature = "aws")]
 fn data_error(error: &serde_json::Error) -> String {
     let words = error.to_string();
     match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
@@ -62,7 +70,7 @@ fn data_error(error: &serde_json::Error) -> String {
     }
 }
 
-#[cfg(all(test, feature = "ssm"))]
+#[cfg(all(test, feature = "aws"))]
 mod tests {
     use super::*;
 

@@ -66,7 +66,7 @@ impl Version {
         Self { changed: Some(changed), ..self }
     }
 
-    #[cfg(feature = "ssm")]
+    #[cfg(feature = "aws")]
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         self.changed
     }

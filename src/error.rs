@@ -55,7 +55,9 @@ pub enum ErrorKind {
     Source,
     /// The source answered, but the answer is not what the entry was declared to hold.
     Decode,
-    /// The source's or the decoder's code panicked.
+    /// The function that derives the entry's value failed.
+    Derive,
+    /// The source's, the decoder's or the deriving function's code panicked.
     Panic,
     /// One or more entries could not be loaded at init.
     Init,
@@ -78,6 +80,7 @@ impl ErrorKind {
             Self::Decode => {
                 Some("check the value at its source, or the type the entry is declared with")
             }
+            Self::Derive => Some("see the function given to `derive`"),
             Self::Panic => Some("the panic's own message went to standard error"),
             Self::Stopped => Some("end the process, so that a new one starts"),
             _ => None,

@@ -5,6 +5,7 @@
 //! fetches. `bounds` and `failing` follow from the slots, in [`Actor::set`] alone; `schedule` from
 //! both, in [`Actor::reschedule`] alone.
 
+mod deriving;
 mod fetches;
 mod invocations;
 
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Sleep;
 
+use self::deriving::Deriving;
 use self::fetches::{Request, Running};
 use super::invocation::Current;
 use super::job::Finished;
@@ -55,6 +57,8 @@ pub(crate) struct Actor {
     /// Requests that somebody may be waiting for: a fetch for them that is cancelled has to be
     /// started again.
     wanted: BTreeSet<usize>,
+    /// Entries whose new value is being derived from what was fetched.
+    deriving: HashMap<usize, Deriving>,
     jobs: JoinSet<Vec<Finished>>,
     running: HashMap<Id, Running>,
     invocation: Option<Current>,
@@ -111,6 +115,7 @@ impl Actor {
             changed: false,
             launching: BTreeMap::new(),
             wanted: BTreeSet::new(),
+            deriving: HashMap::new(),
             jobs: JoinSet::new(),
             running: HashMap::new(),
             invocation: None,
@@ -207,7 +212,8 @@ impl Actor {
                 self.want(entry, cause, now);
             } else if retry {
                 let request = self.publisher.catalog().entries[entry].request;
-                if self.requests[request].flight.is_none() {
+                let idle = self.requests[request].flight.is_none();
+                if idle && !self.deriving.contains_key(&entry) {
                     self.launching.entry(request).or_insert(cause);
                 }
             }
@@ -253,6 +259,7 @@ impl Actor {
         self.requests[index].flight = None;
         self.requests[index].failures = 0;
         for entry in self.requests[index].entries.clone() {
+            self.deriving.remove(&entry);
             if !matches!(self.publisher.slot(entry), Slot::Unread) {
                 self.set(entry, Slot::Missing);
             }
@@ -292,7 +299,8 @@ impl Actor {
             let due = |&entry: &usize| match self.publisher.slot(entry) {
                 // A schedule for what every read fetches would be a hot loop.
                 _ if entries[entry].policy.max_age == Some(Duration::ZERO) => Bounds::ALWAYS,
-                Slot::Ready(held) => entries[entry].policy.due(held.began, request.jitter),
+                _ if self.deriving.contains_key(&entry) => Bounds::ALWAYS,
+                Slot::Ready(held) => held.due(&entries[entry].policy, request.jitter),
                 Slot::Failed(_, failure) => failure.retry_due(),
                 Slot::Missing => Bounds::NEVER,
                 Slot::Unread => Bounds::ALWAYS,

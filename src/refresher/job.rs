@@ -2,19 +2,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::snapshot::AnyValue;
-use crate::sources::{AnySource, Ask, Decode, FetchError, Fetched};
+use crate::sources::{
+    Answered, AnySource, Ask, BoxFuture, Calls, Decode, FetchError, Fetched, Prepared,
+};
 
 /// A batch of requests of one source, which one task fetches.
 pub(crate) struct Job {
     pub(crate) source: Arc<dyn AnySource>,
     pub(crate) parts: Vec<Part>,
     pub(crate) timeout: Duration,
+    pub(crate) calls: Calls,
 }
 
 /// One request of a batch, and the entries that wait for its answer.
@@ -44,17 +47,24 @@ pub(crate) struct Finished {
 
 /// What a successful fetch means for one entry.
 pub(crate) enum Outcome {
-    /// The value it has is the present one.
-    Revalidated,
+    /// The value it has, or is being derived, is the present one.
+    Revalidated(Validity),
     /// This is the present one.
-    Changed(AnyValue, Option<Version>),
+    Changed(AnyValue, Option<Version>, Validity),
+    /// The present one is to be derived.
+    Deriving(BoxFuture<'static, Result<AnyValue, Cause>>, Option<Version>, Validity),
+    /// It has been.
+    Derived(AnyValue),
 }
+
+/// Until when the service says that its answer is valid.
+pub(crate) type Validity = Option<SystemTime>;
 
 impl Job {
     /// Fetches and decodes. A panic of the source is the task's; one of a decoder is its entry's.
     pub(crate) async fn run(self) -> Vec<Finished> {
         let asks = self.parts.iter().map(Part::ask).collect();
-        let fetch = Arc::clone(&self.source).fetch(asks);
+        let fetch = self.calls.of(Arc::clone(&self.source).fetch(asks));
         match tokio::time::timeout(self.timeout, fetch).await {
             Ok(answers) => {
                 let source = &*self.source;
@@ -126,19 +136,24 @@ type Unusable = (ErrorKind, Cause);
 
 impl Target {
     fn outcome(&self, fetched: &Fetched<AnyValue>) -> Result<Outcome, Unusable> {
-        match fetched {
-            Fetched::Unchanged if self.held.is_some() => Ok(Outcome::Revalidated),
-            Fetched::Unchanged => {
+        let until = fetched.valid_until;
+        match &fetched.answer {
+            Answered::Unchanged if self.held.is_some() => Ok(Outcome::Revalidated(until)),
+            Answered::Unchanged => {
                 let cause = DecodeError::new("it says \"unchanged\", but nothing is held");
                 Err((ErrorKind::Source, Arc::new(cause)))
             }
-            Fetched::Current { version, .. } if version.is_some() && *version == self.held => {
-                Ok(Outcome::Revalidated)
+            Answered::Current(_, version) if version.is_some() && *version == self.held => {
+                Ok(Outcome::Revalidated(until))
             }
-            Fetched::Current { payload, version } => {
+            Answered::Current(payload, version) => {
+                let version = version.clone();
                 // The payload of a panic may quote the value, so it is not kept.
                 match catch_unwind(AssertUnwindSafe(|| (self.decode)(payload))) {
-                    Ok(Ok(value)) => Ok(Outcome::Changed(value, version.clone())),
+                    Ok(Ok(Prepared::Ready(value))) => Ok(Outcome::Changed(value, version, until)),
+                    Ok(Ok(Prepared::Deriving(value))) => {
+                        Ok(Outcome::Deriving(value, version, until))
+                    }
                     Ok(Err(error)) => Err((ErrorKind::Decode, Arc::new(error))),
                     Err(_) => {
                         let cause = DecodeError::new("the decoder panicked");

@@ -31,6 +31,8 @@ pub(crate) struct Held {
     /// The number of that fetch: a fetch with a higher number began later.
     pub(crate) fetch: u64,
     pub(crate) version: Version,
+    /// How old it may be, if its source has said when it will change.
+    pub(crate) lifetime: Option<Duration>,
 }
 
 impl fmt::Debug for Held {
@@ -135,16 +137,14 @@ impl Slot {
     ) -> Verdict<'_> {
         let policy = read.policy(&definition.policy);
         if let Some(held) = self.held() {
-            let fresh = read.kind != ReadKind::Forced && policy.fresh(held.began).admits(now);
+            let fresh = read.kind != ReadKind::Forced && held.fresh(&policy).admits(now);
             if fresh || held.answers(read, &policy, patience, now) {
                 return Verdict::Serve(held);
             }
         }
         match self {
             Self::Failed(held, failure) if failure.answers(read, &policy, now) => match held {
-                Some(held)
-                    if read.kind != ReadKind::Forced && policy.stale(held.began).admits(now) =>
-                {
+                Some(held) if read.kind != ReadKind::Forced && held.stale(&policy).admits(now) => {
                     Verdict::ServeStale(held)
                 }
                 _ => Verdict::Refuse(failure),
@@ -159,7 +159,7 @@ impl Slot {
         match self {
             Self::Unread => Bounds::ALWAYS,
             Self::Missing => Bounds::NEVER,
-            Self::Ready(held) => policy.fresh(held.began),
+            Self::Ready(held) => held.fresh(policy),
             Self::Failed(_, failure) => match failure.retry {
                 // At the end of the back-off a read has to say that it is time for the next attempt.
                 Retry::After(back_off) => back_off.and(failure.news(policy)),
@@ -194,6 +194,38 @@ impl Read {
 }
 
 impl Held {
+    /// The bound within which it is fresh.
+    pub(crate) fn fresh(&self, policy: &Policy) -> Bounds {
+        self.within(policy).fresh(self.began)
+    }
+
+    /// The bound within which it may be served while refreshes fail.
+    fn stale(&self, policy: &Policy) -> Bounds {
+        self.within(policy).stale(self.began)
+    }
+
+    /// The bound within which it is not yet due for refresh. A lifetime brings the refresh forward
+    /// to its end and no further: what comes before may be the same value.
+    pub(crate) fn due(&self, policy: &Policy, jitter: f64) -> Bounds {
+        let due = policy.due(self.began, jitter);
+        match self.lifetime {
+            Some(_) if policy.max_age != Some(Duration::ZERO) => due.and(self.fresh(policy)),
+            _ => due,
+        }
+    }
+
+    fn within(&self, policy: &Policy) -> Policy {
+        Policy { max_age: self.max_age(policy), ..*policy }
+    }
+
+    /// How old it may be.
+    pub(crate) fn max_age(&self, policy: &Policy) -> Option<Duration> {
+        match (policy.max_age, self.lifetime) {
+            (Some(max_age), Some(lifetime)) => Some(max_age.min(lifetime)),
+            (max_age, lifetime) => max_age.or(lifetime),
+        }
+    }
+
     /// How old it is at `now`, if the clocks can tell.
     pub(crate) fn age(&self, policy: &Policy, now: Stamp) -> Option<Duration> {
         freshness::age(self.began, now, policy.max_age.unwrap_or_default())

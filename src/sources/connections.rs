@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use super::Source;
 #[cfg(feature = "aws")]
-use super::aws::Aws;
-#[cfg(feature = "ssm")]
+use super::aws::{Aws, Client, Place};
+#[cfg(feature = "aws")]
 use crate::error::{Error, ErrorKind};
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
 /// The sources of one cache, each made once and shared by all entries it serves.
 #[derive(Default)]
-#[cfg_attr(all(feature = "aws", not(feature = "ssm")), expect(dead_code))]
 pub struct Connections {
     #[cfg(feature = "aws")]
     aws: Option<Aws>,
@@ -41,15 +40,28 @@ impl Connections {
         source
     }
 
-    #[cfg(feature = "ssm")]
-    pub(crate) fn aws(&self) -> Result<&Aws, Error> {
-        self.aws.as_ref().ok_or_else(|| {
-            Error::new(
+    /// The source of a service at `place`, with a client of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Declaration`] if the place is none, or the cache has no AWS configuration.
+    #[cfg(feature = "aws")]
+    pub(crate) fn service<S: Source, C>(
+        &mut self,
+        place: Place,
+        client: fn(&aws_types::SdkConfig) -> C,
+        source: impl FnOnce(Client<C>) -> S,
+    ) -> Result<Arc<S>, Error> {
+        let Some(aws) = self.aws.clone() else {
+            return Err(Error::new(
                 ErrorKind::Declaration,
                 "an AWS source in a cache without AWS configuration: make its builder with \
                  `Cache::builder(&aws)`",
-            )
-        })
+            ));
+        };
+        place.check()?;
+        let place = place.canonical(aws.region());
+        Ok(self.shared(&place.to_string(), |_| source(Client::new(aws, place.clone(), client))))
     }
 }
 

@@ -1,14 +1,15 @@
 //! [`Entry`]: a request, how its answer is decoded, and how old it may be.
 
 use std::any::type_name;
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Connections, Source};
+use super::{BoxFuture, Connections, Source};
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// What one entry asks a source for, as its user declares it.
 pub trait Declare: Sized {
@@ -42,7 +43,25 @@ impl<S: Source> fmt::Debug for Declared<S> {
 
 pub(crate) type Payload<D> = <<D as Declare>::Source as Source>::Payload;
 /// From a payload to a value.
-pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Arc<T>, DecodeError> + Send + Sync>;
+pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Prepared<T>, DecodeError> + Send + Sync>;
+
+/// A value, at once or in a while.
+pub(crate) enum Prepared<T> {
+    Ready(T),
+    /// It is derived from what was decoded.
+    Deriving(BoxFuture<'static, Result<T, Cause>>),
+}
+
+impl<T: 'static> Prepared<T> {
+    pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U + Send + 'static) -> Prepared<U> {
+        match self {
+            Self::Ready(value) => Prepared::Ready(convert(value)),
+            Self::Deriving(value) => {
+                Prepared::Deriving(Box::pin(async move { value.await.map(convert) }))
+            }
+        }
+    }
+}
 
 /// An entry, ready for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what it is
 /// decoded to (`T`), its name and how old it may be.
@@ -61,14 +80,7 @@ impl<D: Declare, T> Entry<D, T> {
         asks: D,
         decode: impl Fn(&Payload<D>) -> Result<T, DecodeError> + Send + Sync + 'static,
     ) -> Self {
-        Self::shared(asks, move |payload| decode(payload).map(Arc::new))
-    }
-
-    /// As [`new`](Self::new), for a source that already has the value behind an `Arc`.
-    pub(crate) fn shared(
-        asks: D,
-        decode: impl Fn(&Payload<D>) -> Result<Arc<T>, DecodeError> + Send + Sync + 'static,
-    ) -> Self {
+        let decode = move |payload: &Payload<D>| decode(payload).map(Prepared::Ready);
         Self { asks, options: Options::default(), decode: Arc::new(decode) }
     }
 
@@ -127,8 +139,59 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
+    /// Makes of each new value what handlers need of it: a connection pool of a secret, a model of an
+    /// object.
+    ///
+    /// The function runs when the value's version has changed, and not while it stays; a source
+    /// without versions, such as [`from_fn`](super::function::from_fn), changes with each refresh.
+    /// Entries that want the value as it is need not wait for it. What was derived before lives as
+    /// long as a reader holds it.
+    ///
+    /// The future is dropped, not awaited further, when it and the fetch together take longer than
+    /// the operation timeout, or when the environment is about to freeze, so it must be cancel safe.
+    /// Its error or panic is the entry's ([`ErrorKind::Derive`](crate::ErrorKind::Derive)), which
+    /// then is tried again. Errors must not contain secrets.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # use lambda_cache::{Builder, from_fn};
+    /// # async fn fetch_words() -> Result<String, std::io::Error> { Ok("a b".into()) }
+    /// async fn count(words: String) -> Result<usize, std::io::Error> {
+    ///     Ok(words.split(' ').count())
+    /// }
+    ///
+    /// let mut builder = Builder::new();
+    /// let words = builder.add(from_fn("words", fetch_words).derive(count));
+    /// let cache = builder.spawn().await?;
+    /// assert_eq!(*cache.get(words).await?, 2);
+    /// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
+    /// ```
+    pub fn derive<F, Fut, U, E>(self, function: F) -> Entry<D, U>
+    where
+        D: 'static,
+        F: Fn(T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<U, E>> + Send + 'static,
+        T: Send + 'static,
+        U: 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let (decode, function) = (self.decode, Arc::new(function));
+        let decode = move |payload: &Payload<D>| {
+            let (prepared, function) = (decode(payload)?, Arc::clone(&function));
+            let value: BoxFuture<'static, Result<U, Cause>> = Box::pin(async move {
+                let value = match prepared {
+                    Prepared::Ready(value) => value,
+                    Prepared::Deriving(value) => value.await?,
+                };
+                function(value).await.map_err(|error| Cause::from(error.into()))
+            });
+            Ok(Prepared::Deriving(value))
+        };
+        Entry { asks: self.asks, options: self.options, decode: Arc::new(decode) }
+    }
+
     /// The same entry, decoded in another way.
-    #[cfg(feature = "ssm")]
+    #[cfg(feature = "aws")]
     pub(crate) fn decoded<U>(
         self,
         decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,

@@ -7,8 +7,8 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::declare::{DecodeFn, Payload};
-use super::{BoxFuture, Declare, Fetch, FetchError, Fetched, Source, Wanted};
+use super::declare::{DecodeFn, Payload, Prepared};
+use super::{BoxFuture, Declare, Fetch, FetchError, Source, Wanted};
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::ErrorKind;
@@ -18,7 +18,8 @@ use crate::snapshot::AnyValue;
 pub(crate) type Answer = Fetch<AnyValue>;
 
 /// From a payload to the value an entry holds.
-pub(crate) type Decode = Arc<dyn Fn(&AnyValue) -> Result<AnyValue, DecodeError> + Send + Sync>;
+pub(crate) type Decode =
+    Arc<dyn Fn(&AnyValue) -> Result<Prepared<AnyValue>, DecodeError> + Send + Sync>;
 
 /// One request of a batch: its index at its source, and the version that is held.
 #[derive(Debug)]
@@ -82,7 +83,9 @@ pub(crate) fn erase_decode<D: Declare + 'static, T: Send + Sync + 'static>(
     decode: DecodeFn<Payload<D>, T>,
 ) -> Decode {
     Arc::new(move |payload| match payload.downcast_ref::<Payload<D>>() {
-        Some(payload) => decode(payload).map(|value| value as AnyValue),
+        Some(payload) => {
+            decode(payload).map(|prepared| prepared.map(|it| Arc::new(it) as AnyValue))
+        }
         None => unreachable!("a source's payloads are of its payload type"),
     })
 }
@@ -146,10 +149,5 @@ impl<S: Source> AnySource for Typed<S> {
 }
 
 fn erase<P: Any + Send + Sync>(fetch: Fetch<P>) -> Answer {
-    fetch.map(|fetched| match fetched {
-        Fetched::Unchanged => Fetched::Unchanged,
-        Fetched::Current { payload, version } => {
-            Fetched::Current { payload: Arc::new(payload) as AnyValue, version }
-        }
-    })
+    fetch.map(|fetched| fetched.map(|payload| Arc::new(payload) as AnyValue))
 }

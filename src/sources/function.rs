@@ -19,11 +19,13 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source, Wanted,
+    count_call,
 };
+use crate::decode::DecodeError;
 use crate::error::{Error, ErrorKind};
 
 /// An entry that holds what an async function returns.
@@ -36,12 +38,12 @@ pub fn from_fn<F, Fut, T, E>(name: impl Into<String>, function: F) -> Entry<From
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Send + Sync + 'static,
+    T: Send + 'static,
     E: Into<Box<dyn StdError + Send + Sync>>,
     FromFn<F>: Declare<Source = Function<T>>,
 {
     let name = name.into();
-    Entry::shared(FromFn { name, function }, |value: &Arc<T>| Ok(Arc::clone(value)))
+    Entry::new(FromFn { name, function }, Returned::take)
 }
 
 /// What an entry made by [`from_fn`] asks for: a call of its function.
@@ -60,18 +62,19 @@ impl<F, Fut, T, E> Declare for FromFn<F>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<T, E>> + Send + 'static,
-    T: Send + Sync + 'static,
+    T: Send + 'static,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
     type Source = Function<T>;
 
     fn declare(self, _: &mut Connections) -> Result<Declared<Function<T>>, Error> {
         let function = self.function;
-        let call = move || -> BoxFuture<'static, Fetch<Arc<T>>> {
+        let call = move || -> BoxFuture<'static, Fetch<Returned<T>>> {
+            count_call();
             let future = function();
             Box::pin(async move {
                 match future.await {
-                    Ok(value) => Ok(Fetched::Current { payload: Arc::new(value), version: None }),
+                    Ok(value) => Ok(Fetched::current(Returned::new(value), None)),
                     Err(cause) => Err(FetchError::new(ErrorKind::Source, cause)),
                 }
             })
@@ -86,7 +89,27 @@ where
 
 /// An async function as a [`Source`] of one request.
 pub struct Function<T> {
-    call: Box<dyn Fn() -> BoxFuture<'static, Fetch<Arc<T>>> + Send + Sync>,
+    call: Box<dyn Fn() -> BoxFuture<'static, Fetch<Returned<T>>> + Send + Sync>,
+}
+
+/// What the function returned, for the one entry that asked for it.
+pub struct Returned<T>(Mutex<Option<T>>);
+
+impl<T> Returned<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(Some(value)))
+    }
+
+    fn take(&self) -> Result<T, DecodeError> {
+        let value = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(|| DecodeError::new("what the function returned has been taken already"))
+    }
+}
+
+impl<T> fmt::Debug for Returned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Returned").finish_non_exhaustive()
+    }
 }
 
 impl<T> fmt::Debug for Function<T> {
@@ -105,11 +128,11 @@ impl fmt::Display for Call {
     }
 }
 
-impl<T: Send + Sync + 'static> Source for Function<T> {
+impl<T: Send + 'static> Source for Function<T> {
     type Request = Call;
-    type Payload = Arc<T>;
+    type Payload = Returned<T>;
 
-    fn fetch(&self, _: Vec<Wanted<Call>>) -> BoxFuture<'_, Vec<Fetch<Arc<T>>>> {
+    fn fetch(&self, _: Vec<Wanted<Call>>) -> BoxFuture<'_, Vec<Fetch<Returned<T>>>> {
         Box::pin(async move { vec![(self.call)().await] })
     }
 }

@@ -12,13 +12,31 @@
 //!    through [`Connections`], and the canonical request ([`Source::Request`]), equal for entries
 //!    that can share a fetch.
 
+#[cfg(feature = "appconfig")]
+pub mod appconfig;
 #[cfg(feature = "aws")]
-#[cfg_attr(not(feature = "ssm"), expect(dead_code, reason = "sources turn the feature on"))]
+#[cfg_attr(
+    not(any(
+        feature = "appconfig",
+        feature = "dynamodb",
+        feature = "s3",
+        feature = "secrets-manager",
+        feature = "ssm"
+    )),
+    expect(dead_code, unused_imports, reason = "sources turn the feature on")
+)]
 pub(crate) mod aws;
+mod calls;
 mod connections;
 mod declare;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 mod erased;
 pub mod function;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "secrets-manager")]
+pub mod secrets_manager;
 #[cfg(feature = "ssm")]
 pub mod ssm;
 
@@ -28,11 +46,17 @@ use std::fmt;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::entry::Version;
 use crate::error::ErrorKind;
 
+#[cfg(feature = "aws")]
+pub use aws::{AwsEntry, Place};
+pub(crate) use calls::Calls;
+pub use calls::count_call;
 pub use connections::Connections;
+pub(crate) use declare::Prepared;
 pub use declare::{Declare, Declared, Entry};
 pub(crate) use erased::{AnySource, Ask, Decode, Registry, erase_decode};
 
@@ -79,26 +103,59 @@ pub struct Wanted<R> {
 
 /// What a service answered.
 #[derive(Clone)]
-pub enum Fetched<P> {
-    /// It still is the version that is held: the value stays, its age starts anew.
-    Unchanged,
-    /// This is what it is now. If the version is the one held, the value stays as well.
-    Current {
-        /// The answer, not yet decoded.
-        payload: P,
-        /// Its version, if the service has such a thing; without one every answer is a change.
-        version: Option<Version>,
-    },
+pub struct Fetched<P> {
+    pub(crate) answer: Answered<P>,
+    pub(crate) valid_until: Option<SystemTime>,
 }
 
+#[derive(Clone)]
+pub(crate) enum Answered<P> {
+    /// It still is the version that is held.
+    Unchanged,
+    /// This is what it is now.
+    Current(P, Option<Version>),
+}
+
+impl<P> Fetched<P> {
+    /// It still is the version that is held: the value stays, its age starts anew.
+    pub fn unchanged() -> Self {
+        Self { answer: Answered::Unchanged, valid_until: None }
+    }
+
+    /// This is what it is now: the answer, not yet decoded, and its version, if the service has such
+    /// a thing. If the version is the one held, the value stays; without one every answer is a
+    /// change.
+    pub fn current(payload: P, version: Option<Version>) -> Self {
+        Self { answer: Answered::Current(payload, version), valid_until: None }
+    }
+
+    /// The answer may be served until then at the longest, however long the entry's max age is: the
+    /// service has said when it will change.
+    #[must_use]
+    pub fn valid_until(self, until: SystemTime) -> Self {
+        Self { valid_until: Some(until), ..self }
+    }
+
+    pub(crate) fn map<Q>(self, convert: impl FnOnce(P) -> Q) -> Fetched<Q> {
+        let answer = match self.answer {
+            Answered::Unchanged => Answered::Unchanged,
+            Answered::Current(payload, version) => Answered::Current(convert(payload), version),
+        };
+        Fetched { answer, valid_until: self.valid_until }
+    }
+}
+
+/// Without the payload.
 impl<P> fmt::Debug for Fetched<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unchanged => f.write_str("Unchanged"),
-            Self::Current { version, .. } => {
-                f.debug_struct("Current").field("version", version).finish_non_exhaustive()
-            }
-        }
+        let version = match &self.answer {
+            Answered::Unchanged => None,
+            Answered::Current(_, version) => Some(version),
+        };
+        f.debug_struct("Fetched")
+            .field("current", &version)
+            .field("valid_until", &self.valid_until)
+            .finish_non_exhaustive()
     }
 }
 

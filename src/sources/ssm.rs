@@ -28,12 +28,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::error::ParameterNotFound;
 use futures_util::future::join_all;
 
-use super::aws::{Aws, failure};
+use super::aws::{self, Place, failure};
 use super::{BoxFuture, Connections, Fetch, FetchError, Fetched, Source, Wanted};
 use crate::decode::DecodeError;
 use crate::error::{Error, ErrorKind};
@@ -42,17 +41,10 @@ pub use entries::{OneParameter, ParameterPath, SeveralParameters, parameter, par
 use parameters::Found;
 pub use parameters::Parameters;
 
-/// Parameter Store in one region, as a [`Source`].
+/// Parameter Store at one [`Place`], as a [`Source`].
+#[derive(Debug)]
 pub struct Ssm {
-    aws: Aws,
-    region: Option<String>,
-    client: ArcSwap<Client>,
-}
-
-impl fmt::Debug for Ssm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ssm").field("region", &self.region).finish_non_exhaustive()
-    }
+    client: aws::Client<Client>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,14 +76,8 @@ enum Kind {
 pub struct Payload(Vec<Found>);
 
 impl Ssm {
-    fn shared(connections: &mut Connections, region: Option<String>) -> Result<Arc<Self>, Error> {
-        let aws = connections.aws()?.clone();
-        // The configuration's own region by name is no other region.
-        let region = region.filter(|region| aws.region() != Some(region));
-        Ok(connections.shared(region.as_deref().unwrap_or_default(), |_| {
-            let client = ArcSwap::from_pointee(Client::new(&aws.config(region.as_deref())));
-            Self { client, aws, region: region.clone() }
-        }))
+    fn at(place: Place, connections: &mut Connections) -> Result<Arc<Self>, Error> {
+        connections.service(place, Client::new, |client| Self { client })
     }
 }
 
@@ -122,7 +108,7 @@ impl Source for Ssm {
     }
 
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
-        let client = self.client.load_full();
+        let client = self.client.get();
         Box::pin(async move {
             match batch.first().map(|wanted| &wanted.request.0) {
                 Some(Kind::Path(depth, path)) => vec![by_path(&client, *depth, path).await],
@@ -133,8 +119,7 @@ impl Source for Ssm {
     }
 
     fn reset(&self) {
-        let config = self.aws.reconnected().config(self.region.as_deref());
-        self.client.store(Arc::new(Client::new(&config)));
+        self.client.reset();
     }
 }
 
@@ -200,7 +185,7 @@ fn gather(names: &[String], answers: &HashMap<&str, Result<Found, FetchError>>) 
         return Err(missing(&absent.join(", ")));
     }
     let version = parameters::version(&found);
-    Ok(Fetched::Current { payload: Payload(found), version })
+    Ok(Fetched::current(Payload(found), version))
 }
 
 /// SSM's own error, which GetParameters gives as a list of names only.
@@ -230,7 +215,7 @@ async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     let version = parameters::version_of_all(&found);
-    Ok(Fetched::Current { payload: Payload(found), version })
+    Ok(Fetched::current(Payload(found), version))
 }
 
 impl Payload {

@@ -245,7 +245,7 @@ impl State {
         let name = &wanted.request.0;
         match self.values.get(name) {
             Some((text, version)) => {
-                Ok(Fetched::Current { payload: text.clone(), version: Some(Version::new(version)) })
+                Ok(Fetched::current(text.clone(), Some(Version::new(version))))
             }
             None => Err(FetchError::new(ErrorKind::NotFound, format!("nothing is called {name}"))),
         }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::task::{AbortHandle, Id, JoinError};
 use tracing::Span;
 
 use super::Actor;
+use super::deriving::Origin;
 use crate::clock::{self, Stamp};
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::freshness::{self, Bounds};
 use crate::refresher::Cause;
-use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target};
+use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target, Validity};
 use crate::snapshot::{Failure, Held, Retry, Slot};
+use crate::sources::Calls;
 
 /// How long after a failure or a cancellation the next invocation may try again. Without this a busy
 /// function would be held after each invocation for as long as its source is away.
@@ -53,6 +55,11 @@ impl Request {
         }
     }
 
+    /// Its number at its source.
+    pub(super) fn local(&self) -> usize {
+        self.local
+    }
+
     /// Its fetch has been cancelled for lack of time.
     /// Says until when that keeps it from being tried again ahead of need.
     pub(super) fn cancel(&mut self, now: Stamp) -> Bounds {
@@ -73,18 +80,28 @@ impl Request {
 #[derive(Clone, Copy)]
 pub(super) struct Flight {
     pub(super) task: Id,
-    number: u64,
-    began: Stamp,
+    pub(super) number: u64,
+    pub(super) began: Stamp,
 }
 
 /// A job in flight.
 pub(super) struct Running {
     pub(super) abort: AbortHandle,
-    source: usize,
+    pub(super) stage: Stage,
+    pub(super) source: usize,
     pub(super) parts: Vec<Part>,
     /// The invocation it began in.
     pub(super) invocation: u64,
-    spans: HashMap<usize, Span>,
+    pub(super) spans: HashMap<usize, Span>,
+    pub(super) calls: Calls,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Fetch,
+    /// It derives one entry's value from what was fetched.
+    Derive,
 }
 
 impl Actor {
@@ -94,10 +111,12 @@ impl Actor {
         let patience = self.publisher.catalog().patience;
         let index = self.publisher.catalog().entries[entry].request;
         self.wanted.insert(index);
-        match self.requests[index].flight {
+        let deriving = self.deriving.get(&entry).map(|it| it.flight);
+        match self.requests[index].flight.or(deriving) {
             Some(flight) if Bounds::of(flight.began, patience).admits(now) => {}
             Some(_) => {
                 self.requests[index].flight = None;
+                self.deriving.remove(&entry);
                 self.launching.insert(index, Cause::Restart);
             }
             None => {
@@ -173,11 +192,12 @@ impl Actor {
             (part.request, self.span(part, cause, batch.len()))
         });
         let spans = spans.collect();
-        let timeout = self.timeout(now);
+        let (timeout, calls) = (self.timeout(now), Calls::default());
         let job = Job {
             source: Arc::clone(&self.sources[source]),
             parts: parts.iter().map(Part::clone).collect(),
             timeout,
+            calls: calls.clone(),
         };
         // Stamped and numbered before the request leaves: a fetch is as old as its question.
         let number = self.publisher.begin_fetch();
@@ -190,13 +210,14 @@ impl Actor {
             }
             self.reschedule(index);
         }
-        let running = Running { abort, source, parts, invocation: self.invocations, spans };
+        let (stage, invocation) = (Stage::Fetch, self.invocations);
+        let running = Running { abort, stage, source, parts, invocation, spans, calls };
         self.running.insert(flight.task, running);
     }
 
     /// A fetch is given less time than the invocation has left, so that the handler can still say
     /// what was wrong.
-    fn timeout(&self, now: Stamp) -> Duration {
+    pub(super) fn timeout(&self, now: Stamp) -> Duration {
         let limit = self.settings.operation_timeout;
         let Some(current) = &self.invocation else { return limit };
         let left = current.deadline(now).monotonic() - now.monotonic();
@@ -210,9 +231,13 @@ impl Actor {
     fn part(&self, index: usize) -> Part {
         let request = &self.requests[index];
         let active = |&&entry: &&usize| !matches!(self.publisher.slot(entry), Slot::Unread);
+        let held = |entry| match self.deriving.get(&entry) {
+            Some(deriving) => Some(deriving.version.clone()),
+            None => self.publisher.slot(entry).held().map(|held| held.version.clone()),
+        };
         let target = |&entry: &usize| Target {
             entry,
-            held: self.publisher.slot(entry).held().map(|held| held.version.clone()),
+            held: held(entry),
             decode: Arc::clone(&self.decoders[entry]),
         };
         Part {
@@ -247,23 +272,29 @@ impl Actor {
                 return;
             }
             Err(_) => job::failed(&*self.sources[running.source], &running.parts, |what| {
-                Error::new(ErrorKind::Panic, format!("{what} panicked"))
+                let message = match running.stage {
+                    Stage::Fetch => format!("{what} panicked"),
+                    Stage::Derive => format!("deriving it from the answer of {what} panicked"),
+                };
+                Error::new(ErrorKind::Panic, message)
             }),
         };
         // One draw for all that was fetched together, so that it stays together.
-        let jitter = self.random.f64();
+        let jitter = (running.stage == Stage::Fetch).then(|| self.random.f64());
         for Finished { request, outcomes } in finished {
             let span = running.spans.get(&request);
-            let current = self.requests[request].flight.filter(|flight| flight.task == task);
-            let Some(flight) = current else {
+            let Some(flight) = self.landed(&running, request, &outcomes) else {
                 span.map(|span| span.record("outcome", "discarded"));
                 continue;
             };
-            self.requests[request].flight = None;
-            self.requests[request].cancelled = 0;
-            self.wanted.remove(&request);
-            self.requests[request].jitter = jitter;
-            let outcome = self.apply(request, flight, outcomes, now);
+            if let Some(jitter) = jitter {
+                self.requests[request].jitter = jitter;
+            }
+            let outcome = self.apply(request, flight, running.source, outcomes, now);
+            if self.is_idle(request) {
+                self.requests[request].cancelled = 0;
+                self.wanted.remove(&request);
+            }
             if let Some(span) = span {
                 let took = clock::duration(now.monotonic - flight.began.monotonic);
                 span.record("outcome", outcome);
@@ -274,59 +305,122 @@ impl Actor {
         self.changed = true;
     }
 
+    /// The flight that has come to its end, if it is the one its request or entry waits for.
+    fn landed(
+        &mut self,
+        running: &Running,
+        request: usize,
+        outcomes: &[(usize, Result<Outcome, Error>)],
+    ) -> Option<Flight> {
+        let task = running.abort.id();
+        match running.stage {
+            Stage::Fetch => self.requests[request].flight.take_if(|flight| flight.task == task),
+            Stage::Derive => {
+                let entry = outcomes.first().map(|&(entry, _)| entry)?;
+                self.deriving.get(&entry).map(|it| it.flight).filter(|flight| flight.task == task)
+            }
+        }
+    }
+
+    /// Whether nothing is in flight for a request.
+    pub(super) fn is_idle(&self, request: usize) -> bool {
+        let request = &self.requests[request];
+        request.flight.is_none()
+            && !request.entries.iter().any(|entry| self.deriving.contains_key(entry))
+    }
+
     /// Puts the outcomes of one request into its entries' slots; says in a word what they are.
     fn apply(
         &mut self,
         request: usize,
         flight: Flight,
+        source: usize,
         outcomes: Vec<(usize, Result<Outcome, Error>)>,
         now: Stamp,
     ) -> &'static str {
         let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
-        let jitter = self.requests[request].jitter;
-        let failures = &mut self.requests[request].failures;
-        *failures = if failed { failures.saturating_add(1) } else { 0 };
-        let back_off = freshness::back_off(*failures, jitter);
+        if failed {
+            let failures = &mut self.requests[request].failures;
+            *failures = failures.saturating_add(1);
+        }
+        let back_off =
+            freshness::back_off(self.requests[request].failures, self.requests[request].jitter);
+        let numbered = |version: Option<Version>| {
+            version.unwrap_or_else(|| Version::new(format_args!("fetch {}", flight.number)))
+        };
+        let (began, fetch) = (flight.began, flight.number);
         let mut word = "unchanged";
         for (entry, outcome) in outcomes {
-            let definition = &self.publisher.catalog().entries[entry];
+            if let (Ok(outcome), Some(deriving)) = (&outcome, self.deriving.get_mut(&entry)) {
+                match outcome {
+                    // One at a time: what is being derived is as old as its own fetch.
+                    Outcome::Deriving(..) => continue,
+                    Outcome::Revalidated(until) => {
+                        deriving.revalidated(began, fetch, lifetime(began, *until));
+                        continue;
+                    }
+                    Outcome::Changed(..) | Outcome::Derived(_) => {}
+                }
+            }
             let held = self.publisher.slot(entry).held();
             let slot = match (outcome, held) {
-                (Ok(Outcome::Changed(value, version)), _) => {
+                (Ok(Outcome::Deriving(value, version, until)), _) => {
+                    word = "deriving";
+                    let (version, lifetime) = (numbered(version), lifetime(began, until));
+                    let origin = Origin { fetched: flight, source, version, lifetime };
+                    self.derive(entry, value, origin, now);
+                    continue;
+                }
+                (Ok(Outcome::Derived(value)), _) => {
+                    let Some(derived) = self.deriving.remove(&entry) else { continue };
                     word = "changed";
-                    let version = version
-                        .unwrap_or_else(|| Version::new(format_args!("fetch {}", flight.number)));
-                    let (began, fetch) = (flight.began, flight.number);
-                    Slot::Ready(Held { value, began, fetch, version })
+                    Slot::Ready(derived.hold(value))
                 }
-                (Ok(Outcome::Revalidated), Some(held)) => {
-                    let (began, fetch) = (flight.began, flight.number);
-                    Slot::Ready(Held { began, fetch, ..held.clone() })
+                (Ok(Outcome::Changed(value, version, until)), _) => {
+                    word = "changed";
+                    let (version, lifetime) = (numbered(version), lifetime(began, until));
+                    Slot::Ready(Held { value, began, fetch, version, lifetime })
                 }
-                (Ok(Outcome::Revalidated), None) => Slot::Missing,
+                (Ok(Outcome::Revalidated(until)), Some(held)) => {
+                    let lifetime = lifetime(began, until);
+                    Slot::Ready(Held { began, fetch, lifetime, ..held.clone() })
+                }
+                (Ok(Outcome::Revalidated(_)), None) => Slot::Missing,
                 (Err(error), held) => {
                     word = "failed";
+                    let definition = &self.publisher.catalog().entries[entry];
                     tracing::warn!(entry = %definition.name, %error, "refresh failed");
                     // With an age of zero every read is to fetch, so nothing holds it back.
                     let back_off = match definition.policy.max_age {
                         Some(Duration::ZERO) => Bounds::NEVER,
                         _ => Bounds::of(now, back_off),
                     };
-                    let failure = Failure {
-                        error,
-                        ended: now,
-                        fetch: flight.number,
-                        retry: Retry::After(back_off),
-                    };
+                    let retry = Retry::After(back_off);
+                    let failure = Failure { error, ended: now, fetch, retry };
                     Slot::Failed(held.cloned(), Box::new(failure))
                 }
             };
+            self.deriving.remove(&entry);
             self.set(entry, slot);
         }
-        if let Some(current) = &mut self.invocation {
+        if !self.requests[request].entries.iter().any(|entry| self.failing.contains(entry)) {
+            self.requests[request].failures = 0;
+        }
+        if let Some(current) = &mut self.invocation
+            && word != "deriving"
+        {
             let tally = &mut current.tally;
             *(if failed { &mut tally.failed } else { &mut tally.refreshed }) += 1;
         }
         word
     }
+}
+
+/// How old an answer may be that its service calls valid until then.
+fn lifetime(began: Stamp, until: Validity) -> Option<Duration> {
+    until.map(|until| {
+        let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began = clock::duration(began.wall);
+        until.saturating_sub(began)
+    })
 }

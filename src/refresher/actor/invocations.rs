@@ -104,17 +104,25 @@ impl Actor {
         let straddlers = self.running.values().filter(|job| job.invocation < self.invocations);
         for job in straddlers {
             job.abort.abort();
+            let task = job.abort.id();
             for part in &job.parts {
                 let flight = &mut self.requests[part.request].flight;
-                if flight.take_if(|flight| flight.task == job.abort.id()).is_some() {
+                let mut straddles = flight.take_if(|flight| flight.task == task).is_some();
+                for target in &part.targets {
+                    let derives = self.deriving.get(&target.entry);
+                    if derives.is_some_and(|it| it.flight.task == task) {
+                        self.deriving.remove(&target.entry);
+                        straddles = true;
+                    }
+                }
+                if straddles {
                     self.launching.insert(part.request, Cause::Restart);
                 }
             }
         }
         for &index in &self.wanted {
-            let request = &self.requests[index];
-            let paused = request.pause().is_some_and(|pause| pause.admits(now));
-            if request.flight.is_none() && !paused {
+            let paused = self.requests[index].pause().is_some_and(|pause| pause.admits(now));
+            if self.is_idle(index) && !paused {
                 self.launching.insert(index, Cause::Restart);
             }
         }
@@ -130,12 +138,12 @@ impl Actor {
             let (policy, request) = (definition.policy, definition.request);
             let Some(held) = self.publisher.slot(entry).held() else { continue };
             let told = clock::duration(witness.saturating_sub(held.began.wall));
-            let max_age = policy.max_age.unwrap_or_default();
+            let Some(max_age) = held.max_age(&policy) else { continue };
             let seen = freshness::age(held.began, now, max_age).unwrap_or_default();
             let unseen = told.saturating_sub(seen).min(LONGEST_UNSEEN);
-            let expires = policy.max_age.is_some_and(|max_age| told >= max_age);
+            let expires = told >= max_age;
             let again = self.aged.get(&entry).is_some_and(|&aged| policy.fresh(aged).admits(now));
-            if policy.max_age.is_none() || again || unseen.is_zero() || !(expires || unseen > OFF) {
+            if again || unseen.is_zero() || !(expires || unseen > OFF) {
                 continue;
             }
             let held = Held { began: held.began.earlier_by(unseen), ..held.clone() };
@@ -200,6 +208,7 @@ impl Actor {
         for request in cancelled {
             let pause = self.requests[request].cancel(now);
             for entry in self.requests[request].entries.clone() {
+                self.deriving.remove(&entry);
                 self.set_retry(entry, Retry::After(pause));
             }
             self.reschedule(request);

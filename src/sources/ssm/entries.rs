@@ -8,8 +8,7 @@ use serde::de::DeserializeOwned;
 use super::{Decryption, Depth, Kind, Parameters, Payload, Request, Ssm};
 use crate::decode;
 use crate::error::{Error, ErrorKind};
-use crate::sources::aws::Regional;
-use crate::sources::{Connections, Declare, Declared, Entry};
+use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 
 /// One parameter as text: a String, a StringList's items with their commas, or a SecureString,
 /// decrypted.
@@ -20,7 +19,7 @@ pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
         name: name.into(),
         selectors: Vec::new(),
         decryption: Decryption::Decrypted,
-        region: None,
+        place: Place::default(),
     };
     Entry::new(asks, |payload: &Payload| Ok(payload.one()?.value.expose_secret().to_owned()))
 }
@@ -32,8 +31,10 @@ pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
 pub fn parameters(
     names: impl IntoIterator<Item = impl Into<String>>,
 ) -> Entry<SeveralParameters, Parameters> {
-    let asks =
-        SeveralParameters { names: names.into_iter().map(Into::into).collect(), region: None };
+    let asks = SeveralParameters {
+        names: names.into_iter().map(Into::into).collect(),
+        place: Place::default(),
+    };
     Entry::new(asks, |payload: &Payload| Ok(Parameters::new(&payload.0, "")))
 }
 
@@ -45,7 +46,7 @@ pub fn parameters(
 pub fn path(path: impl Into<String>) -> Entry<ParameterPath, Parameters> {
     let path = path.into();
     let prefix = format!("{}/", path.trim_end_matches('/'));
-    let asks = ParameterPath { path, depth: Depth::Children, region: None };
+    let asks = ParameterPath { path, depth: Depth::Children, place: Place::default() };
     Entry::new(asks, move |payload: &Payload| Ok(Parameters::new(&payload.0, &prefix)))
 }
 
@@ -55,14 +56,14 @@ pub struct OneParameter {
     name: String,
     selectors: Vec<String>,
     decryption: Decryption,
-    region: Option<String>,
+    place: Place,
 }
 
 /// What an entry made by [`parameters`] asks for.
 #[derive(Debug, Clone)]
 pub struct SeveralParameters {
     names: Vec<String>,
-    region: Option<String>,
+    place: Place,
 }
 
 /// What an entry made by [`path`] asks for.
@@ -70,7 +71,7 @@ pub struct SeveralParameters {
 pub struct ParameterPath {
     path: String,
     depth: Depth,
-    region: Option<String>,
+    place: Place,
 }
 
 impl<T> Entry<OneParameter, T> {
@@ -123,21 +124,21 @@ impl<T> Entry<ParameterPath, T> {
     }
 }
 
-impl Regional for OneParameter {
-    fn set_region(&mut self, region: String) {
-        self.region = Some(region);
+impl AwsEntry for OneParameter {
+    fn place(&mut self) -> &mut Place {
+        &mut self.place
     }
 }
 
-impl Regional for SeveralParameters {
-    fn set_region(&mut self, region: String) {
-        self.region = Some(region);
+impl AwsEntry for SeveralParameters {
+    fn place(&mut self) -> &mut Place {
+        &mut self.place
     }
 }
 
-impl Regional for ParameterPath {
-    fn set_region(&mut self, region: String) {
-        self.region = Some(region);
+impl AwsEntry for ParameterPath {
+    fn place(&mut self) -> &mut Place {
+        &mut self.place
     }
 }
 
@@ -169,7 +170,7 @@ impl OneParameter {
             }
         };
         Ok(Declared {
-            source: Ssm::shared(connections, self.region)?,
+            source: Ssm::at(self.place, connections)?,
             request: Request(Kind::Names(self.decryption, vec![name])),
             name: last_segment(&self.name),
         })
@@ -188,7 +189,7 @@ impl Declare for SeveralParameters {
         names.sort();
         names.dedup();
         Ok(Declared {
-            source: Ssm::shared(connections, self.region)?,
+            source: Ssm::at(self.place, connections)?,
             request: Request(Kind::Names(Decryption::Decrypted, names)),
             name: None,
         })
@@ -203,7 +204,7 @@ impl Declare for ParameterPath {
             return Err(invalid(&format!("path \"{}\" does not begin with a slash", self.path)));
         }
         Ok(Declared {
-            source: Ssm::shared(connections, self.region)?,
+            source: Ssm::at(self.place, connections)?,
             request: Request(Kind::Path(self.depth, self.path)),
             name: None,
         })

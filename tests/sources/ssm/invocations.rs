@@ -8,8 +8,8 @@ use aws_sdk_ssm::types::error::ParameterNotFound;
 use lambda_cache::sources::ssm;
 use lambda_cache::{ErrorKind, Snapshot};
 
+use super::steps::{Reading, Steps};
 use crate::fixture::{First, Function, HOUR, INSTANT, MINUTE, SECOND, World};
-use crate::steps::{Reading, Steps};
 
 const ORDERS: [First; 2] = [First::Handler, First::Extension];
 

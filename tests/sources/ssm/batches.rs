@@ -189,7 +189,7 @@ async fn an_answer_in_another_order_than_asked_for_is_told_apart_by_name() {
     let world = world(23).await;
     world.aws.script(|call| {
         let names = call.names().into_iter().rev();
-        Some(Answer::parameters(names.map(|name| crate::aws::parameter(&name, &name))))
+        Some(Answer::parameters(names.map(|name| super::store::parameter(&name, &name))))
     });
     let mut builder = world.builder();
     let keys = add(&mut builder, 23);

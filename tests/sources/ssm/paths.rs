@@ -4,7 +4,8 @@ use lambda_cache::ErrorKind;
 use lambda_cache::sources::ssm;
 use serde_json::json;
 
-use crate::aws::{Answer, parameter};
+use super::store::parameter;
+use crate::aws::Answer;
 use crate::fixture::{MINUTE, World};
 
 const TREE: [(&str, &str); 5] = [

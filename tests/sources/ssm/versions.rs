@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lambda_cache::sources::ssm;
 use serde_json::{Value as Json, json};
 
-use crate::aws::{Answer, Aws, parameter};
+use super::store::parameter;
+use crate::aws::{Answer, Aws};
 use crate::fixture::{MINUTE, SECOND, World};
 
 /// Answers to successive fetches; the last one to all that follow.

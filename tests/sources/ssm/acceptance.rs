@@ -7,8 +7,8 @@ use aws_sdk_ssm::types::error::ParameterNotFound;
 use lambda_cache::sources::ssm;
 use lambda_cache::{ErrorKind, Key};
 
+use super::steps::{Reading, Steps};
 use crate::fixture::{INSTANT, SECOND, World};
-use crate::steps::{Reading, Steps};
 
 fn list(items: [&str; 3]) -> Vec<String> {
     items.map(str::to_owned).to_vec()

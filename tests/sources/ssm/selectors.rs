@@ -8,7 +8,8 @@ use lambda_cache::ErrorKind;
 use lambda_cache::sources::ssm;
 use serde_json::{Value as Json, json};
 
-use crate::aws::{Answer, parameter};
+use super::store::parameter;
+use crate::aws::Answer;
 use crate::fixture::{MINUTE, World};
 
 /// Answers with a value that says what was asked for; there are three versions, and a label.

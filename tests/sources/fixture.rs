@@ -1,4 +1,4 @@
-//! What the tests share: a Parameter Store, a clock, a function that is invoked.
+//! What the tests share: an AWS account, a clock, a function that is invoked.
 
 use std::time::Duration;
 
@@ -19,20 +19,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty Parameter Store.
+    /// An empty account.
     pub(crate) fn new() -> Self {
         Self { aws: Aws::new(), clock: TestClock::new() }
-    }
-
-    /// A Parameter Store with these texts.
-    pub(crate) async fn with<N: AsRef<str>, V: AsRef<str>>(
-        parameters: impl IntoIterator<Item = (N, V)>,
-    ) -> Self {
-        let world = Self::new();
-        for (name, value) in parameters {
-            world.aws.put(name.as_ref(), value.as_ref()).await;
-        }
-        world
     }
 
     /// A repeatable cache in an environment that freezes: reads and invocations alone drive it.

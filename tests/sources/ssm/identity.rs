@@ -2,7 +2,8 @@
 
 use lambda_cache::sources::ssm;
 
-use crate::aws::{Answer, Call, arn, parameter};
+use super::store::{arn, parameter};
+use crate::aws::{Answer, Call};
 use crate::fixture::{MINUTE, World};
 
 /// The names of each call, and whether it asks for plain text.

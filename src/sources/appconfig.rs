@@ -1,0 +1,1 @@
+//! Configurations and feature flags of AWS AppConfig (feature `appconfig`).

@@ -1,0 +1,53 @@
+//! What a client's failure means for a request.
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use crate::error::ErrorKind;
+use crate::sources::FetchError;
+
+/// What a client's failure means for a request.
+pub(crate) fn failure<E>(error: SdkError<E, HttpResponse>) -> FetchError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let kind = match &error {
+        SdkError::TimeoutError(_) => ErrorKind::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
+        SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
+        _ => ErrorKind::Source,
+    };
+    FetchError::new(kind, error)
+}
+
+/// What a service's error code means.
+pub(crate) fn kind_of(code: &str) -> ErrorKind {
+    let code = code.trim_end_matches("Exception");
+    match code {
+        "Throttling"
+        | "ThrottledException"
+        | "TooManyRequests"
+        | "RequestLimitExceeded"
+        | "ProvisionedThroughputExceeded"
+        | "SlowDown" => ErrorKind::Throttled,
+        "AccessDenied" | "UnrecognizedClient" | "ExpiredToken" | "InvalidSignature"
+        | "InvalidKeyId" => ErrorKind::Denied,
+        _ if code.ends_with("NotFound") => ErrorKind::NotFound,
+        _ => ErrorKind::Source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_code_tells_what_went_wrong() {
+        assert_eq!(kind_of("ThrottlingException"), ErrorKind::Throttled);
+        assert_eq!(kind_of("AccessDeniedException"), ErrorKind::Denied);
+        assert_eq!(kind_of("ParameterNotFound"), ErrorKind::NotFound);
+        assert_eq!(kind_of("ParameterVersionNotFound"), ErrorKind::NotFound);
+        assert_eq!(kind_of("InternalServerError"), ErrorKind::Source);
+    }
+}

@@ -1,0 +1,1 @@
+//! Objects of S3, in memory or as files (feature `s3`).

@@ -1,0 +1,1 @@
+//! Items and queries of DynamoDB.

@@ -1,0 +1,18 @@
+//! Every AWS source: the real AWS SDKs against winterbaume in process, without sleeping.
+#![cfg(all(
+    feature = "appconfig",
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
+mod appconfig;
+mod aws;
+mod dynamodb;
+mod fixture;
+mod s3;
+mod secrets_manager;
+mod ssm;
+mod steps;
