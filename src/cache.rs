@@ -1,19 +1,24 @@
 //! [`Cache`] and [`Builder`]: declare entries, spawn, read.
 
 mod builder;
+mod changes;
 mod read;
+mod rotation;
 
 use std::any::TypeId;
 use std::fmt;
+use std::sync::Arc;
 
 pub use builder::Builder;
+pub use changes::Changes;
 
 use crate::clock::Clocks;
-use crate::entry::Key;
+use crate::entry::{Definition, Key};
 use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
 use crate::refresher::{Message, Refresher};
-use crate::snapshot::{Held, Value, not_loaded};
+use crate::snapshot::{Held, Slot, Value, not_loaded};
+use crate::stats::{EntryStatus, Status};
 
 /// Entries that are kept fresh, and may be read without locks.
 ///
@@ -25,7 +30,7 @@ pub struct Cache {
     pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
     #[cfg(feature = "runtime")]
-    pub(crate) extension_name: std::sync::Arc<str>,
+    pub(crate) extension_name: Arc<str>,
 }
 
 impl Cache {
@@ -69,6 +74,32 @@ impl Cache {
     pub async fn invalidate<T>(&self, key: Key<T>) -> Result<(), Error> {
         self.refresher.reader().load().find(key)?;
         self.refresher.ask(|done| Message::Invalidate { entry: key.entry, done }).await
+    }
+
+    /// How each entry is doing: its age, bounds, version, last error, and what its refreshes came to.
+    ///
+    /// Makes no request and never waits. [`Status::trace`] emits it as one event.
+    pub fn status(&self) -> Status {
+        let state = self.refresher.reader().load();
+        let now = self.clock.now();
+        let entry = |(slot, definition): (&Slot, &Definition)| {
+            let (held, policy) = (slot.held(), &definition.policy);
+            EntryStatus {
+                name: Arc::clone(&definition.name),
+                source: Arc::clone(&definition.source),
+                age: held.and_then(|held| held.age(policy, now)),
+                max_age: policy.max_age,
+                refresh_after: policy.soft_age(),
+                stale_if_error: policy.stale_if_error,
+                version: held.map(|held| held.version.clone()),
+                last_error: slot.failure().map(|failure| failure.error.clone()),
+                refreshes: 0,
+                failures: 0,
+                api_calls: 0,
+            }
+        };
+        let entries = state.slots().zip(&state.catalog.entries).map(entry).collect();
+        Status::new(entries, self.refresher.counters())
     }
 
     /// Whatever the entry holds, however old it is; the value says so itself.

@@ -109,6 +109,8 @@ pub(crate) struct Definition {
     pub(crate) loading: Loading,
     /// The request whose answer it holds; entries with equal requests share one.
     pub(crate) request: usize,
+    /// What that request is, in words.
+    pub(crate) source: Arc<str>,
     pub(crate) holds: TypeId,
 }
 
@@ -117,7 +119,7 @@ impl Options {
     pub(crate) fn check(
         self,
         default_name: Option<String>,
-        request: usize,
+        (request, source): (usize, String),
         holds: TypeId,
     ) -> Result<Definition, Error> {
         let Some(name) = self.name.or(default_name) else {
@@ -147,6 +149,7 @@ impl Options {
             }
             _ => {}
         }
-        Ok(Definition { name, policy: self.policy, loading: self.loading, request, holds })
+        let Self { policy, loading, .. } = self;
+        Ok(Definition { name, policy, loading, request, source: Arc::from(source), holds })
     }
 }

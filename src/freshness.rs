@@ -4,7 +4,7 @@
 //! [`Bounds`] is the same judgement turned round, so that the check of many values at once is four
 //! integer comparisons.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::{Stamp, duration, nanos};
 
@@ -28,6 +28,13 @@ pub(crate) fn age(began: Stamp, now: Stamp, max_age: Duration) -> Option<Duratio
 
 fn slack(elapsed: Duration) -> i64 {
     nanos(READING + elapsed / SLEWING)
+}
+
+/// How old an answer may be that its service calls valid until then. A validity that was over when
+/// it was asked for says nothing.
+pub(crate) fn lifetime(began: Stamp, until: Option<SystemTime>) -> Option<Duration> {
+    let until = nanos(until?.duration_since(UNIX_EPOCH).ok()?);
+    (until > began.wall).then(|| duration(until - began.wall))
 }
 
 /// The instants at which something holds: what a stamp and an age allow, or what several do at once.

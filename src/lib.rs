@@ -79,20 +79,24 @@ mod error;
 mod freshness;
 #[cfg(feature = "runtime")]
 mod lambda;
+mod memo;
 mod mode;
 mod refresher;
 mod snapshot;
 pub mod sources;
+mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use cache::{Builder, Cache};
+pub use cache::{Builder, Cache, Changes};
 pub use clock::{Clock, Stamp, SystemClock};
 pub use decode::DecodeError;
 pub use entry::{Key, Version};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "runtime")]
 pub use lambda::{Extension, Handler};
+pub use memo::{Memo, MemoStats};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};
 pub use sources::function::from_fn;
+pub use stats::{EntryStatus, Status};

@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const TOP_TO_BOTTOM: [&str; 13] = [
+const TOP_TO_BOTTOM: [&str; 15] = [
     "lib",
     "testing",
     "lambda",
+    "memo",
     "cache",
     "refresher",
     "sources",
     "decode",
     "snapshot",
+    "stats",
     "entry",
     "freshness",
     "mode",

@@ -22,6 +22,7 @@ use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot};
 #[cfg(feature = "aws")]
 use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
+use crate::stats::Counters;
 
 /// Every cache has a number of its own, by which keys know theirs.
 static CACHES: AtomicU64 = AtomicU64::new(1);
@@ -126,7 +127,8 @@ impl Builder {
                 None => error,
             }
         })?;
-        let request = self.registry.request(&declared.source, declared.request);
+        let asks = declared.request.to_string();
+        let request = (self.registry.request(&declared.source, declared.request), asks);
         let definition = entry.options.check(declared.name, request, TypeId::of::<T>())?;
         Ok((definition, erase_decode::<D, T>(entry.decode)))
     }
@@ -214,6 +216,7 @@ impl Builder {
         let bounds = catalog.entries.iter().zip(&slots);
         let bounds = bounds.map(|(definition, slot)| slot.bounds(&definition.policy));
         let bounds = bounds.fold(Bounds::ALWAYS, Bounds::and);
+        let counters = Counters::new(catalog.entries.len());
         let publisher = Publisher::new(self.cache, catalog, slots, bounds);
         let settings = Settings {
             clock: self.clock.clone(),
@@ -223,7 +226,8 @@ impl Builder {
             seed: self.seed,
         };
         let requests = self.registry.requests.clone();
-        let plan = Plan { requests, sources: self.registry.finish(), decoders: self.decoders };
+        let (sources, decoders) = (self.registry.finish(), self.decoders);
+        let plan = Plan { requests, sources, decoders, counters };
         let cache = Cache {
             refresher: Refresher::spawn(plan, settings, publisher),
             clock: self.clock,

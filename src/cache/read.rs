@@ -186,7 +186,7 @@ impl Cache {
         }
     }
 
-    fn begin(&self, kind: ReadKind) -> Read {
+    pub(super) fn begin(&self, kind: ReadKind) -> Read {
         Read { kind, after: self.refresher.reader().fetches() }
     }
 

@@ -8,10 +8,11 @@
 mod deriving;
 mod fetches;
 mod invocations;
+mod memos;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,14 +21,17 @@ use tokio::time::Sleep;
 
 use self::deriving::Deriving;
 use self::fetches::{Request, Running};
+use self::memos::MemoJob;
 use super::invocation::Current;
 use super::job::Finished;
+use super::keyed::Keyed;
 use super::schedule::BoundsTree;
 use super::{Cause, Message, Plan, Settings};
 use crate::clock::{Clocks, Stamp};
 use crate::freshness::Bounds;
 use crate::snapshot::{Failure, Publisher, Read, Retry, Slot, Verdict};
 use crate::sources::{AnySource, Decode};
+use crate::stats::Counters;
 
 /// Messages that are dealt with before what they ask for is started.
 const MOST_AT_ONCE: usize = 1024;
@@ -41,6 +45,7 @@ pub(crate) struct Actor {
     publisher: Publisher,
     sources: Vec<Arc<dyn AnySource>>,
     decoders: Vec<Decode>,
+    counters: Counters,
     requests: Vec<Request>,
     /// When each request is due.
     schedule: BoundsTree,
@@ -59,6 +64,11 @@ pub(crate) struct Actor {
     wanted: BTreeSet<usize>,
     /// Entries whose new value is being derived from what was fetched.
     deriving: HashMap<usize, Deriving>,
+    /// Every memo that has had something fetched.
+    memos: Vec<Weak<dyn Keyed>>,
+    /// Memos that have something to be fetched once the event is dealt with.
+    calling: Vec<Arc<dyn Keyed>>,
+    memo_jobs: HashMap<Id, MemoJob>,
     jobs: JoinSet<Vec<Finished>>,
     running: HashMap<Id, Running>,
     invocation: Option<Current>,
@@ -111,11 +121,15 @@ impl Actor {
             publisher,
             sources: plan.sources,
             decoders: plan.decoders,
+            counters: plan.counters,
             requests,
             changed: false,
             launching: BTreeMap::new(),
             wanted: BTreeSet::new(),
             deriving: HashMap::new(),
+            memos: Vec::new(),
+            calling: Vec::new(),
+            memo_jobs: HashMap::new(),
             jobs: JoinSet::new(),
             running: HashMap::new(),
             invocation: None,
@@ -143,6 +157,7 @@ impl Actor {
                 self.receive(message);
             }
             self.launch();
+            self.launch_memos();
             self.publish();
             self.answer_if_still();
         }
@@ -183,6 +198,7 @@ impl Actor {
                 // look again, so it must be woken.
                 self.changed |= waits && !found;
             }
+            Message::Keyed(memo) => self.keyed(memo),
             Message::Invalidate { entry, done } => {
                 self.invalidate(entry);
                 self.publish();

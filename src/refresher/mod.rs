@@ -3,6 +3,7 @@
 mod actor;
 mod invocation;
 mod job;
+mod keyed;
 mod schedule;
 
 use std::fmt;
@@ -17,8 +18,10 @@ use crate::clock::Clocks;
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Life, Publisher, Read, Reader};
 use crate::sources::{AnySource, Decode};
+use crate::stats::Counters;
 
 pub(crate) use invocation::{Driver, Invocation};
+pub(crate) use keyed::{Keyed, Launch};
 
 /// Messages that wait for the actor. It never awaits while it has one, so this fills only when it is
 /// starved, and then senders wait.
@@ -31,6 +34,7 @@ pub(crate) struct Plan {
     pub(crate) requests: Vec<(usize, usize)>,
     /// Each entry's decoder.
     pub(crate) decoders: Vec<Decode>,
+    pub(crate) counters: Counters,
 }
 
 /// How the refresher works.
@@ -74,6 +78,8 @@ pub(crate) enum Message {
     /// what is published next; a reader whom that does not satisfy asks again. `waits` is false if
     /// the reader goes on at once, and something only has to be tried again.
     Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
+    /// A memo has keys to be fetched. Fire and forget: who waits for them waits at the memo.
+    Keyed(Arc<dyn Keyed>),
     /// What the entry holds is wrong. Answered when no later read can get it.
     Invalidate { entry: usize, done: oneshot::Sender<()> },
     /// Handlers will say when they begin and end. Fire and forget.
@@ -97,6 +103,7 @@ pub(crate) struct Refresher {
     reader: Reader,
     inbox: mpsc::Sender<Message>,
     task: Arc<AbortOnDropHandle<()>>,
+    counters: Counters,
 }
 
 impl Refresher {
@@ -104,9 +111,14 @@ impl Refresher {
     pub(crate) fn spawn(plan: Plan, settings: Settings, publisher: Publisher) -> Self {
         let (inbox, messages) = mpsc::channel(INBOX);
         let reader = publisher.reader();
+        let counters = plan.counters.clone();
         let actor = Actor::new(plan, settings, publisher, messages);
         let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
-        Self { reader, inbox, task }
+        Self { reader, inbox, task, counters }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -136,7 +148,6 @@ impl Refresher {
     }
 
     /// Tells the actor without waiting for room in its inbox: for places that cannot await.
-    #[cfg(feature = "runtime")]
     pub(crate) fn tell_now(&self, message: Message) {
         if let Err(mpsc::error::TrySendError::Full(message)) = self.inbox.try_send(message) {
             let inbox = self.inbox.clone();

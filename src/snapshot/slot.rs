@@ -5,10 +5,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Stamp;
+use crate::clock::{self, Stamp};
 use crate::entry::{Definition, Version};
 use crate::error::Error;
 use crate::freshness::{self, Bounds, LONGEST_BACK_OFF, Policy};
+
+/// How far an environment's wall clock may be off in good health.
+const OFF: Duration = Duration::from_secs(5);
+/// A witness makes a value look older by no more than this.
+const LONGEST_UNSEEN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The entries of a cache, as declared: what all its states have in common.
 #[derive(Debug)]
@@ -119,6 +124,14 @@ impl Slot {
         }
     }
 
+    /// Why the last fetch failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(_, failure) => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The value, if the last fetch succeeded.
     pub(crate) fn ready(&self) -> Option<AnyValue> {
         match self {
@@ -168,6 +181,24 @@ impl Slot {
         }
     }
 
+    /// The slot as it has to be seen if it is `witness` now, and not what the clocks say: its value
+    /// looks older by the time they did not see.
+    pub(crate) fn aged_by_witness(
+        &self,
+        policy: &Policy,
+        witness: i64,
+        aged: Option<Stamp>,
+        now: Stamp,
+    ) -> Option<Self> {
+        let held = self.held()?;
+        let unseen = held.unseen(policy, witness, aged, now)?;
+        let held = Held { began: held.began.earlier_by(unseen), ..held.clone() };
+        Some(match self {
+            Self::Failed(_, failure) => Self::Failed(Some(held), failure.clone()),
+            _ => Self::Ready(held),
+        })
+    }
+
     /// `error`, as the entry's own at this age.
     pub(crate) fn error(&self, definition: &Definition, error: &Error, now: Stamp) -> Error {
         let error = error.clone().entry_named(&definition.name);
@@ -200,7 +231,7 @@ impl Held {
     }
 
     /// The bound within which it may be served while refreshes fail.
-    fn stale(&self, policy: &Policy) -> Bounds {
+    pub(crate) fn stale(&self, policy: &Policy) -> Bounds {
         self.within(policy).stale(self.began)
     }
 
@@ -229,6 +260,27 @@ impl Held {
     /// How old it is at `now`, if the clocks can tell.
     pub(crate) fn age(&self, policy: &Policy, now: Stamp) -> Option<Duration> {
         freshness::age(self.began, now, policy.max_age.unwrap_or_default())
+    }
+
+    /// How much time has passed that the clocks did not see, if a witness may say so of this value.
+    ///
+    /// Trace ids can be forged, so all that one may do is to make a value look as old as it says,
+    /// and no more than once per max age (`aged` is when that was last done). Less than a clock may
+    /// well be off by is no reason to use that up, unless it makes the value expire.
+    fn unseen(
+        &self,
+        policy: &Policy,
+        witness: i64,
+        aged: Option<Stamp>,
+        now: Stamp,
+    ) -> Option<Duration> {
+        let max_age = self.max_age(policy)?;
+        let told = clock::duration(witness.saturating_sub(self.began.wall));
+        let seen = freshness::age(self.began, now, max_age).unwrap_or_default();
+        let unseen = told.saturating_sub(seen).min(LONGEST_UNSEEN);
+        let again = aged.is_some_and(|aged| policy.fresh(aged).admits(now));
+        let matters = !unseen.is_zero() && (told >= max_age || unseen > OFF);
+        (matters && !again).then_some(unseen)
     }
 
     /// Whether this was asked for after the read began, and came without a freeze in between. This

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::task::{AbortHandle, Id, JoinError};
 use tracing::Span;
@@ -15,7 +15,7 @@ use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::freshness::{self, Bounds};
 use crate::refresher::Cause;
-use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target, Validity};
+use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target};
 use crate::snapshot::{Failure, Held, Retry, Slot};
 use crate::sources::Calls;
 
@@ -264,7 +264,12 @@ impl Actor {
     pub(super) fn fetched(&mut self, fetched: Result<(Id, Vec<Finished>), JoinError>) {
         let now = self.clock.now();
         let task = fetched.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        let Some(running) = self.running.remove(&task) else { return };
+        let Some(running) = self.running.remove(&task) else {
+            self.memo_jobs.remove(&task);
+            return;
+        };
+        let entries = running.parts.iter().flat_map(|part| &part.targets).map(|it| it.entry);
+        self.counters.called(entries, running.calls.count());
         let finished = match fetched {
             Ok((_, finished)) => finished,
             Err(error) if error.is_cancelled() => {
@@ -356,7 +361,7 @@ impl Actor {
                     // One at a time: what is being derived is as old as its own fetch.
                     Outcome::Deriving(..) => continue,
                     Outcome::Revalidated(until) => {
-                        deriving.revalidated(began, fetch, lifetime(began, *until));
+                        deriving.revalidated(began, fetch, freshness::lifetime(began, *until));
                         continue;
                     }
                     Outcome::Changed(..) | Outcome::Derived(_) => {}
@@ -366,7 +371,8 @@ impl Actor {
             let slot = match (outcome, held) {
                 (Ok(Outcome::Deriving(value, version, until)), _) => {
                     word = "deriving";
-                    let (version, lifetime) = (numbered(version), lifetime(began, until));
+                    let (version, lifetime) =
+                        (numbered(version), freshness::lifetime(began, until));
                     let origin = Origin { fetched: flight, source, version, lifetime };
                     self.derive(entry, value, origin, now);
                     continue;
@@ -378,11 +384,12 @@ impl Actor {
                 }
                 (Ok(Outcome::Changed(value, version, until)), _) => {
                     word = "changed";
-                    let (version, lifetime) = (numbered(version), lifetime(began, until));
+                    let (version, lifetime) =
+                        (numbered(version), freshness::lifetime(began, until));
                     Slot::Ready(Held { value, began, fetch, version, lifetime })
                 }
                 (Ok(Outcome::Revalidated(until)), Some(held)) => {
-                    let lifetime = lifetime(began, until);
+                    let lifetime = freshness::lifetime(began, until);
                     Slot::Ready(Held { began, fetch, lifetime, ..held.clone() })
                 }
                 (Ok(Outcome::Revalidated(_)), None) => Slot::Missing,
@@ -400,6 +407,10 @@ impl Actor {
                     Slot::Failed(held.cloned(), Box::new(failure))
                 }
             };
+            match &slot {
+                Slot::Failed(..) => self.counters.failed(entry),
+                _ => self.counters.refreshed(entry),
+            }
             self.deriving.remove(&entry);
             self.set(entry, slot);
         }
@@ -414,13 +425,4 @@ impl Actor {
         }
         word
     }
-}
-
-/// How old an answer may be that its service calls valid until then.
-fn lifetime(began: Stamp, until: Validity) -> Option<Duration> {
-    until.map(|until| {
-        let until = until.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let began = clock::duration(began.wall);
-        until.saturating_sub(began)
-    })
 }

@@ -8,20 +8,16 @@ use tokio::sync::oneshot;
 
 use super::Actor;
 use super::fetches::RETRY_PAUSE;
-use crate::clock::{self, Stamp};
+use crate::clock::Stamp;
 use crate::error::ErrorKind;
-use crate::freshness::{self, Bounds};
+use crate::freshness::Bounds;
 use crate::refresher::Cause;
 use crate::refresher::invocation::{Current, Driver, Extension, Handler, Invocation, Voice};
-use crate::snapshot::{Held, Retry, Slot};
+use crate::snapshot::{Retry, Slot};
 
 /// How long after INVOKE a handler that tells when it begins is waited for: it never does if the
 /// runtime cannot parse its event.
 const HANDLER_WAIT: Duration = Duration::from_millis(250);
-/// How far an environment's wall clock may be off in good health.
-const OFF: Duration = Duration::from_secs(5);
-/// A witness makes a value look older by no more than this.
-const LONGEST_UNSEEN: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Which fetches to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +87,11 @@ impl Actor {
             }
             self.invocations += 1;
             self.restart_straddlers(now);
+            self.restart_memos();
         }
         if let Some(witness) = witness {
             self.age_by_witness(witness, now);
+            self.age_memos(witness, now);
         }
         self.invocation.insert(expected.unwrap_or_else(|| Current::new(invocation)))
     }
@@ -129,29 +127,15 @@ impl Actor {
     }
 
     /// Time has passed that this environment's clocks did not see, says a trace id: `witness` is
-    /// later than the wall clock's now. Trace ids can be forged, so all this may do is to make a
-    /// value look as old as it says, and no more than once per entry and max age. Less than a clock
-    /// may well be off by is no reason to use that up, unless it makes the value expire.
+    /// later than the wall clock's now. It may make a value look older, once per entry and max age.
     fn age_by_witness(&mut self, witness: i64, now: Stamp) {
         for entry in 0..self.publisher.catalog().entries.len() {
             let definition = &self.publisher.catalog().entries[entry];
             let (policy, request) = (definition.policy, definition.request);
-            let Some(held) = self.publisher.slot(entry).held() else { continue };
-            let told = clock::duration(witness.saturating_sub(held.began.wall));
-            let Some(max_age) = held.max_age(&policy) else { continue };
-            let seen = freshness::age(held.began, now, max_age).unwrap_or_default();
-            let unseen = told.saturating_sub(seen).min(LONGEST_UNSEEN);
-            let expires = told >= max_age;
-            let again = self.aged.get(&entry).is_some_and(|&aged| policy.fresh(aged).admits(now));
-            if again || unseen.is_zero() || !(expires || unseen > OFF) {
-                continue;
-            }
-            let held = Held { began: held.began.earlier_by(unseen), ..held.clone() };
-            let slot = match self.publisher.slot(entry) {
-                Slot::Failed(_, failure) => Slot::Failed(Some(held), failure.clone()),
-                _ => Slot::Ready(held),
-            };
-            self.set(entry, slot);
+            let aged = self.aged.get(&entry).copied();
+            let slot = self.publisher.slot(entry);
+            let Some(older) = slot.aged_by_witness(&policy, witness, aged, now) else { continue };
+            self.set(entry, older);
             self.aged.insert(entry, now);
             self.reschedule(request);
         }
@@ -205,6 +189,7 @@ impl Actor {
             }
         }
         let now = self.clock.now();
+        self.cancel_memos(which == Cancel::All, now);
         for request in cancelled {
             let pause = self.requests[request].cancel(now);
             for entry in self.requests[request].entries.clone() {
@@ -238,6 +223,7 @@ impl Actor {
         }
         answer(&mut self.ended_handler);
         answer(&mut self.awaited_snapshot);
+        let has_memos = self.has_memos();
         let Some(current) = self.invocation.as_mut().filter(|current| current.is_held()) else {
             return;
         };
@@ -245,9 +231,10 @@ impl Actor {
         let over = match current.handler {
             Handler::Ended => true,
             Handler::Unheard if !self.handler_tells => true,
-            // Nothing falls due before the deadline, so there is nothing to stay for.
+            // Nothing falls due before the deadline, so there is nothing to stay for. What a memo
+            // fetches ahead of need only its readers know.
             Handler::Unheard | Handler::Running => {
-                self.schedule.all().admits(current.deadline(now))
+                !has_memos && self.schedule.all().admits(current.deadline(now))
             }
         };
         if over {
@@ -262,6 +249,7 @@ impl Actor {
         for request in 0..self.requests.len() {
             self.drop_values(request);
         }
+        self.clear_memos();
         self.publish();
         self.awaited_snapshot = Some(done);
     }
@@ -272,6 +260,7 @@ impl Actor {
             // A source that cannot connect anew says so at its next fetch.
             _ = catch_unwind(AssertUnwindSafe(|| source.reset()));
         }
+        self.reset_memos();
         for index in 0..self.requests.len() {
             let missing = |&entry: &usize| matches!(self.publisher.slot(entry), Slot::Missing);
             if self.requests[index].entries.iter().any(missing) {

@@ -1,0 +1,163 @@
+//! What became of each entry's refreshes: counted by the refresher, shown by
+//! [`Cache::status`](crate::Cache::status).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::entry::Version;
+use crate::error::Error;
+
+/// The counts of a cache, which the refresher writes and anybody may read.
+#[derive(Debug, Clone)]
+pub(crate) struct Counters(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    api_calls: AtomicU64,
+    entries: Box<[EntryCounts]>,
+}
+
+#[derive(Debug, Default)]
+struct EntryCounts {
+    refreshes: AtomicU64,
+    failures: AtomicU64,
+    api_calls: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn new(entries: usize) -> Self {
+        let entries = (0..entries).map(|_| EntryCounts::default()).collect();
+        Self(Arc::new(Counts { api_calls: AtomicU64::new(0), entries }))
+    }
+
+    pub(crate) fn refreshed(&self, entry: usize) {
+        add(&self.0.entries[entry].refreshes, 1);
+    }
+
+    pub(crate) fn failed(&self, entry: usize) {
+        add(&self.0.entries[entry].failures, 1);
+    }
+
+    /// A fetch for these entries took so many calls.
+    pub(crate) fn called(&self, entries: impl Iterator<Item = usize>, calls: u64) {
+        add(&self.0.api_calls, calls);
+        entries.for_each(|entry| add(&self.0.entries[entry].api_calls, calls));
+    }
+}
+
+fn add(count: &AtomicU64, more: u64) {
+    count.fetch_add(more, Ordering::Relaxed);
+}
+
+/// How a cache and each of its entries are doing, at one instant: [`Cache::status`](crate::Cache::status).
+///
+/// Its `Display` has a line for each entry. There is no value in it, whatever it is printed to.
+#[derive(Debug, Clone)]
+pub struct Status {
+    entries: Vec<EntryStatus>,
+    api_calls: u64,
+}
+
+/// How one entry is doing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct EntryStatus {
+    /// The entry's name.
+    pub name: Arc<str>,
+    /// What it asks its source for: operation and name, such as `ssm:GetParameters /app/greeting`.
+    pub source: Arc<str>,
+    /// How old its value is; `None` if it has none, or the clocks cannot tell.
+    pub age: Option<Duration>,
+    /// The hard bound; `None` if it never expires.
+    pub max_age: Option<Duration>,
+    /// The soft bound; `None` if it is never refreshed ahead.
+    pub refresh_after: Option<Duration>,
+    /// How much longer than its max age it may be served while refreshes fail.
+    pub stale_if_error: Duration,
+    /// Which version it holds.
+    pub version: Option<Version>,
+    /// Why its last refresh failed, if it did.
+    pub last_error: Option<Error>,
+    /// How many refreshes succeeded, the first fetch included.
+    pub refreshes: u64,
+    /// How many failed.
+    pub failures: u64,
+    /// How many requests were sent in the fetches it took part in, retries included. Entries that
+    /// share a call each count it.
+    pub api_calls: u64,
+}
+
+impl Status {
+    /// `entries` without their counts, in order.
+    pub(crate) fn new(mut entries: Vec<EntryStatus>, counters: &Counters) -> Self {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let counts = &*counters.0;
+        for (entry, counts) in entries.iter_mut().zip(&counts.entries) {
+            entry.refreshes = load(&counts.refreshes);
+            entry.failures = load(&counts.failures);
+            entry.api_calls = load(&counts.api_calls);
+        }
+        Self { entries, api_calls: load(&counts.api_calls) }
+    }
+
+    /// The entries, in the order they were added.
+    pub fn entries(&self) -> &[EntryStatus] {
+        &self.entries
+    }
+
+    /// One entry by name.
+    pub fn entry(&self, name: &str) -> Option<&EntryStatus> {
+        self.entries.iter().find(|entry| &*entry.name == name)
+    }
+
+    /// How many requests the cache has sent, retries included. A call that several entries share
+    /// counts once; those of memos are in [`Memo::stats`](crate::Memo::stats).
+    pub fn api_calls(&self) -> u64 {
+        self.api_calls
+    }
+
+    /// Emits this as one [`tracing`] event of level INFO, called `status`.
+    pub fn trace(&self) {
+        let entries = self.entries.len();
+        let failing = self.entries.iter().filter(|entry| entry.last_error.is_some()).count();
+        tracing::info!(entries, failing, api_calls = self.api_calls, detail = %self, "status");
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, entry) in self.entries.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{entry}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EntryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}): ", self.name, self.source)?;
+        match (self.age, &self.version) {
+            (Some(age), _) => write!(f, "age {age:.1?}")?,
+            (None, Some(_)) => f.write_str("of an age that cannot be told")?,
+            (None, None) => f.write_str("not loaded")?,
+        }
+        match self.max_age {
+            Some(max_age) => write!(f, ", max age {max_age:?}")?,
+            None => f.write_str(", never expires")?,
+        }
+        if let Some(version) = &self.version {
+            write!(f, ", version {version}")?;
+        }
+        let Self { refreshes, failures, api_calls, .. } = self;
+        write!(f, ", {refreshes} refreshes, {failures} failures, {api_calls} API calls")?;
+        match &self.last_error {
+            Some(error) => write!(f, ", last error: {error}"),
+            None => Ok(()),
+        }
+    }
+}
