@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
@@ -11,7 +11,8 @@ use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{
-    BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source, Wanted,
+    Answered, BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source,
+    Wanted, count_call,
 };
 
 /// How a [`TestSource`] behaves from now on.
@@ -72,6 +73,7 @@ struct State {
     values: BTreeMap<String, (String, u64)>,
     behaviour: Behaviour,
     batch_limit: usize,
+    valid_until: Option<SystemTime>,
     calls: Vec<Vec<String>>,
     in_flight: usize,
     resets: usize,
@@ -84,6 +86,7 @@ impl TestSource {
             values: BTreeMap::new(),
             behaviour: Behaviour::Answer,
             batch_limit: usize::MAX,
+            valid_until: None,
             calls: Vec::new(),
             in_flight: 0,
             resets: 0,
@@ -124,6 +127,32 @@ impl TestSource {
     /// There is no text called `name` any more.
     pub fn remove(&self, name: &str) {
         self.state().values.remove(name);
+    }
+
+    /// From now on answers say that they are valid until then: the source knows when it will change.
+    pub fn set_valid_until(&self, until: Option<SystemTime>) {
+        self.state().valid_until = until;
+    }
+
+    /// Asks for the text called `name` past any cache, in the manner of the day: for a
+    /// [`memo`](crate::Cache::memo)'s function.
+    ///
+    /// # Errors
+    ///
+    /// As [`Behaviour`] has it, or [`ErrorKind::NotFound`].
+    pub async fn ask(&self, name: impl Into<String>) -> Result<String, Error> {
+        let wanted = Wanted { request: TestName(name.into()), held: None };
+        let answers = self.fetch(vec![wanted]).await;
+        let answer = answers.into_iter().next().map(|fetch| fetch.map(|it| it.answer));
+        match answer {
+            Some(Ok(Answered::Current(text, _))) => Ok(text),
+            Some(Err(FetchError { kind, cause })) => {
+                Err(Error::new(kind, "asking the test source failed").caused_by(cause))
+            }
+            Some(Ok(Answered::Unchanged)) | None => {
+                unreachable!("one answer to one request that holds nothing")
+            }
+        }
     }
 
     /// How calls behave that begin from now on.
@@ -214,6 +243,7 @@ impl Source for TestSource {
 
     fn fetch(&self, batch: Vec<Wanted<TestName>>) -> BoxFuture<'_, Vec<Fetch<String>>> {
         Box::pin(async move {
+            count_call();
             let _under_way = UnderWay::begin(self, &batch);
             let mut releases = self.shared.releases.subscribe();
             let (behaviour, answers) = {
@@ -245,7 +275,8 @@ impl State {
         let name = &wanted.request.0;
         match self.values.get(name) {
             Some((text, version)) => {
-                Ok(Fetched::current(text.clone(), Some(Version::new(version))))
+                let answer = Fetched::current(text.clone(), Some(Version::new(version)));
+                Ok(Fetched { valid_until: self.valid_until, ..answer })
             }
             None => Err(FetchError::new(ErrorKind::NotFound, format!("nothing is called {name}"))),
         }
