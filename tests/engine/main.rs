@@ -2,13 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod boundaries;
+mod changes;
 mod clocks;
+mod derive;
 mod failures;
 mod fixture;
 mod freezes;
 mod keys;
 mod panics;
+mod rotation;
 mod secrets;
 mod single_flight;
 mod snapstart;
+mod status;
 mod timers;
+mod validity;

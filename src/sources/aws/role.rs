@@ -8,7 +8,6 @@ use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_credential_types::provider::future::ProvideCredentials as Provided;
 use aws_credential_types::provider::{ProvideCredentials, Result};
-use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use aws_types::SdkConfig;
 use tokio::sync::OnceCell;
@@ -31,7 +30,7 @@ pub(super) struct Role {
 impl Role {
     /// A role that is assumed with the credentials of `config`.
     pub(super) fn new(arn: &str, config: &SdkConfig) -> Self {
-        let clock = config.time_source().unwrap_or_else(SharedTimeSource::default);
+        let clock = config.time_source().unwrap_or_default();
         let config = config.clone().into_builder().time_source(clock).build();
         Self { arn: arn.to_owned(), config, provider: OnceCell::new() }
     }
