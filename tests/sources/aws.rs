@@ -39,6 +39,7 @@ pub(crate) struct Call {
     pub(crate) method: String,
     pub(crate) uri: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) text: String,
     /// Null if it is not JSON.
     pub(crate) body: Json,
 }
@@ -53,6 +54,7 @@ impl Call {
         let (access_key, _, region, service) =
             (scope.next(), scope.next(), scope.next(), scope.next());
         let headers = request.headers().iter();
+        let body = request.body().bytes().unwrap_or_default();
         Self {
             service: service.unwrap_or_default(),
             region: region.unwrap_or_default(),
@@ -61,8 +63,8 @@ impl Call {
             method: request.method().to_owned(),
             uri: request.uri().to_owned(),
             headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            body: serde_json::from_slice(request.body().bytes().unwrap_or_default())
-                .unwrap_or_default(),
+            text: String::from_utf8_lossy(body).into_owned(),
+            body: serde_json::from_slice(body).unwrap_or_default(),
         }
     }
 

@@ -12,6 +12,7 @@ mod appconfig;
 mod aws;
 mod dynamodb;
 mod fixture;
+mod roles;
 mod s3;
 mod secrets_manager;
 mod ssm;

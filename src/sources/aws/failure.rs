@@ -1,8 +1,10 @@
 //! What a client's failure means for a request.
 
+use std::error::Error as StdError;
+
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
@@ -10,15 +12,23 @@ use crate::sources::FetchError;
 /// What a client's failure means for a request.
 pub(crate) fn failure<E>(error: SdkError<E, HttpResponse>) -> FetchError
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let kind = match &error {
         SdkError::TimeoutError(_) => ErrorKind::Timeout,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => ErrorKind::Timeout,
         SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
-        _ => ErrorKind::Source,
+        _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
     FetchError::new(kind, error)
+}
+
+/// What another service said on whose account the request was not even sent: STS, of a role.
+fn code_within(error: &(dyn StdError + 'static)) -> Option<&str> {
+    match error.downcast_ref::<ErrorMetadata>() {
+        Some(said) => said.code(),
+        None => code_within(error.source()?),
+    }
 }
 
 /// What a service's error code means.
