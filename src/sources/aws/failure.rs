@@ -24,7 +24,7 @@ where
 }
 
 /// What another service said on whose account the request was not even sent: STS, of a role.
-fn code_within(error: &(dyn StdError + 'static)) -> Option<&str> {
+fn code_within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a str> {
     match error.downcast_ref::<ErrorMetadata>() {
         Some(said) => said.code(),
         None => code_within(error.source()?),
