@@ -8,6 +8,7 @@
 mod deriving;
 mod fetches;
 mod invocations;
+mod landing;
 mod memos;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

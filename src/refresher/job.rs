@@ -57,6 +57,17 @@ pub(crate) enum Outcome {
     Derived(AnyValue),
 }
 
+impl Outcome {
+    /// For traces.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Revalidated(_) => "unchanged",
+            Self::Changed(..) | Self::Derived(_) => "changed",
+            Self::Deriving(..) => "deriving",
+        }
+    }
+}
+
 /// Until when the service says that its answer is valid.
 pub(crate) type Validity = Option<SystemTime>;
 

@@ -319,3 +319,17 @@ async fn init_fails_with_what_could_not_be_derived() {
     assert_eq!(error.others()[0].kind(), ErrorKind::Derive);
     assert_eq!(error.others()[0].entry(), Some("x"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_fails_meanwhile_does_not_undo_what_is_being_derived() {
+    let it = World::new().await;
+    it.source.set("x", "2");
+    it.derivation.does(Way::Late(4 * SECOND));
+    let (cache, pool) = (it.cache.clone(), it.pool);
+    let derived = tokio::spawn(async move { cache.refresh(pool).await.unwrap() });
+    tokio::time::sleep(SECOND).await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Timeout));
+    it.cache.refresh(it.text).await.unwrap_err();
+    assert_eq!(derived.await.unwrap().0, "pool of 2");
+    assert_eq!(it.derivation.calls(), 2);
+}

@@ -1,22 +1,19 @@
-//! Fetches: which requests go together, what is in flight, and what came of it.
+//! Fetches: which requests go together, and what is in flight.
 
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{AbortHandle, Id, JoinError};
+use tokio::task::{AbortHandle, Id};
 use tracing::Span;
 
 use super::Actor;
-use super::deriving::Origin;
-use crate::clock::{self, Stamp};
-use crate::entry::Version;
-use crate::error::{Error, ErrorKind};
+use crate::clock::Stamp;
 use crate::freshness::{self, Bounds};
 use crate::refresher::Cause;
-use crate::refresher::job::{self, Finished, Job, Outcome, Part, Target};
-use crate::snapshot::{Failure, Held, Retry, Slot};
+use crate::refresher::job::{Job, Part, Target};
+use crate::snapshot::{Retry, Slot};
 use crate::sources::Calls;
 
 /// How long after a failure or a cancellation the next invocation may try again. Without this a busy
@@ -58,6 +55,11 @@ impl Request {
     /// Its number at its source.
     pub(super) fn local(&self) -> usize {
         self.local
+    }
+
+    /// Its fetch, and all that is derived from it, has come to an end of its own.
+    pub(super) fn completed(&mut self) {
+        self.cancelled = 0;
     }
 
     /// Its fetch has been cancelled for lack of time.
@@ -259,170 +261,5 @@ impl Actor {
             outcome = tracing::field::Empty,
             duration_ms = tracing::field::Empty,
         )
-    }
-
-    pub(super) fn fetched(&mut self, fetched: Result<(Id, Vec<Finished>), JoinError>) {
-        let now = self.clock.now();
-        let task = fetched.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        let Some(running) = self.running.remove(&task) else {
-            self.memo_jobs.remove(&task);
-            return;
-        };
-        let entries = running.parts.iter().flat_map(|part| &part.targets).map(|it| it.entry);
-        self.counters.called(entries, running.calls.count());
-        let finished = match fetched {
-            Ok((_, finished)) => finished,
-            Err(error) if error.is_cancelled() => {
-                running.spans.values().for_each(|span| _ = span.record("outcome", "cancelled"));
-                return;
-            }
-            Err(_) => job::failed(&*self.sources[running.source], &running.parts, |what| {
-                let message = match running.stage {
-                    Stage::Fetch => format!("{what} panicked"),
-                    Stage::Derive => format!("deriving it from the answer of {what} panicked"),
-                };
-                Error::new(ErrorKind::Panic, message)
-            }),
-        };
-        // One draw for all that was fetched together, so that it stays together.
-        let jitter = (running.stage == Stage::Fetch).then(|| self.random.f64());
-        for Finished { request, outcomes } in finished {
-            let span = running.spans.get(&request);
-            let Some(flight) = self.landed(&running, request, &outcomes) else {
-                span.map(|span| span.record("outcome", "discarded"));
-                continue;
-            };
-            if let Some(jitter) = jitter {
-                self.requests[request].jitter = jitter;
-            }
-            let outcome = self.apply(request, flight, running.source, outcomes, now);
-            if self.is_idle(request) {
-                self.requests[request].cancelled = 0;
-                self.wanted.remove(&request);
-            }
-            if let Some(span) = span {
-                let took = clock::duration(now.monotonic - flight.began.monotonic);
-                span.record("outcome", outcome);
-                span.record("duration_ms", took.as_secs_f64() * 1e3);
-            }
-            self.reschedule(request);
-        }
-        self.changed = true;
-    }
-
-    /// The flight that has come to its end, if it is the one its request or entry waits for.
-    fn landed(
-        &mut self,
-        running: &Running,
-        request: usize,
-        outcomes: &[(usize, Result<Outcome, Error>)],
-    ) -> Option<Flight> {
-        let task = running.abort.id();
-        match running.stage {
-            Stage::Fetch => self.requests[request].flight.take_if(|flight| flight.task == task),
-            Stage::Derive => {
-                let entry = outcomes.first().map(|&(entry, _)| entry)?;
-                self.deriving.get(&entry).map(|it| it.flight).filter(|flight| flight.task == task)
-            }
-        }
-    }
-
-    /// Whether nothing is in flight for a request.
-    pub(super) fn is_idle(&self, request: usize) -> bool {
-        let request = &self.requests[request];
-        request.flight.is_none()
-            && !request.entries.iter().any(|entry| self.deriving.contains_key(entry))
-    }
-
-    /// Puts the outcomes of one request into its entries' slots; says in a word what they are.
-    fn apply(
-        &mut self,
-        request: usize,
-        flight: Flight,
-        source: usize,
-        outcomes: Vec<(usize, Result<Outcome, Error>)>,
-        now: Stamp,
-    ) -> &'static str {
-        let failed = outcomes.iter().any(|(_, outcome)| outcome.is_err());
-        if failed {
-            let failures = &mut self.requests[request].failures;
-            *failures = failures.saturating_add(1);
-        }
-        let back_off =
-            freshness::back_off(self.requests[request].failures, self.requests[request].jitter);
-        let numbered = |version: Option<Version>| {
-            version.unwrap_or_else(|| Version::new(format_args!("fetch {}", flight.number)))
-        };
-        let (began, fetch) = (flight.began, flight.number);
-        let mut word = "unchanged";
-        for (entry, outcome) in outcomes {
-            if let (Ok(outcome), Some(deriving)) = (&outcome, self.deriving.get_mut(&entry)) {
-                match outcome {
-                    // One at a time: what is being derived is as old as its own fetch.
-                    Outcome::Deriving(..) => continue,
-                    Outcome::Revalidated(until) => {
-                        deriving.revalidated(began, fetch, freshness::lifetime(began, *until));
-                        continue;
-                    }
-                    Outcome::Changed(..) | Outcome::Derived(_) => {}
-                }
-            }
-            let held = self.publisher.slot(entry).held();
-            let slot = match (outcome, held) {
-                (Ok(Outcome::Deriving(value, version, until)), _) => {
-                    word = "deriving";
-                    let (version, lifetime) =
-                        (numbered(version), freshness::lifetime(began, until));
-                    let origin = Origin { fetched: flight, source, version, lifetime };
-                    self.derive(entry, value, origin, now);
-                    continue;
-                }
-                (Ok(Outcome::Derived(value)), _) => {
-                    let Some(derived) = self.deriving.remove(&entry) else { continue };
-                    word = "changed";
-                    Slot::Ready(derived.hold(value))
-                }
-                (Ok(Outcome::Changed(value, version, until)), _) => {
-                    word = "changed";
-                    let (version, lifetime) =
-                        (numbered(version), freshness::lifetime(began, until));
-                    Slot::Ready(Held { value, began, fetch, version, lifetime })
-                }
-                (Ok(Outcome::Revalidated(until)), Some(held)) => {
-                    let lifetime = freshness::lifetime(began, until);
-                    Slot::Ready(Held { began, fetch, lifetime, ..held.clone() })
-                }
-                (Ok(Outcome::Revalidated(_)), None) => Slot::Missing,
-                (Err(error), held) => {
-                    word = "failed";
-                    let definition = &self.publisher.catalog().entries[entry];
-                    tracing::warn!(entry = %definition.name, %error, "refresh failed");
-                    // With an age of zero every read is to fetch, so nothing holds it back.
-                    let back_off = match definition.policy.max_age {
-                        Some(Duration::ZERO) => Bounds::NEVER,
-                        _ => Bounds::of(now, back_off),
-                    };
-                    let retry = Retry::After(back_off);
-                    let failure = Failure { error, ended: now, fetch, retry };
-                    Slot::Failed(held.cloned(), Box::new(failure))
-                }
-            };
-            match &slot {
-                Slot::Failed(..) => self.counters.failed(entry),
-                _ => self.counters.refreshed(entry),
-            }
-            self.deriving.remove(&entry);
-            self.set(entry, slot);
-        }
-        if !self.requests[request].entries.iter().any(|entry| self.failing.contains(entry)) {
-            self.requests[request].failures = 0;
-        }
-        if let Some(current) = &mut self.invocation
-            && word != "deriving"
-        {
-            let tally = &mut current.tally;
-            *(if failed { &mut tally.failed } else { &mut tally.refreshed }) += 1;
-        }
-        word
     }
 }
