@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lambda_cache::testing::{Behaviour, Invocations, TestClock, TestSource};
-use lambda_cache::{Builder, Cache, ErrorKind, Key, from_fn};
+use lambda_cache::{Builder, Cache, ErrorKind, Key, Mode, from_fn};
 use tokio::sync::watch;
 
 use crate::fixture::{MINUTE, SECOND, builder, settle};
@@ -332,4 +332,56 @@ async fn a_fetch_that_fails_meanwhile_does_not_undo_what_is_being_derived() {
     it.cache.refresh(it.text).await.unwrap_err();
     assert_eq!(derived.await.unwrap().0, "pool of 2");
     assert_eq!(it.derivation.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cancelled_at_the_hold_limit_is_derived_in_the_next_invocation() {
+    let it = World::new().await;
+    let invocations = Invocations::new(&it.cache, &it.clock);
+    it.source.set("x", "2");
+    it.derivation.does(Way::Never);
+    it.clock.freeze(50 * SECOND);
+    for calls in [2, 3] {
+        let invocation = invocations.next();
+        let extension = invocation.clone();
+        let invoked = tokio::spawn(async move { extension.invoke().await.unwrap() });
+        invocation.handler_begins().await.unwrap();
+        settle().await;
+        assert_eq!(it.derivation.calls(), calls);
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        it.derivation.does(Way::AtOnce);
+        it.clock.freeze(2 * SECOND);
+    }
+    let before = tokio::time::Instant::now();
+    assert_eq!(it.pool().await.unwrap(), "pool of 2");
+    assert_eq!((before.elapsed(), it.derivation.calls()), (Duration::ZERO, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_derived_is_not_due() {
+    let it = World::built(|builder| builder.mode(Mode::Elsewhere)).await;
+    it.source.set("x", "2");
+    it.derivation.does(Way::Late(4 * SECOND));
+    tokio::time::sleep(50 * SECOND).await;
+    assert_eq!((it.source.calls().len(), it.derivation.calls()), (2, 2));
+    assert_eq!(it.pool().await.unwrap(), "pool of 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reader_waits_for_is_not_cancelled_while_its_handler_may_run() {
+    let it = World::new().await;
+    it.source.set("x", "2");
+    it.source.behave(Behaviour::Late(SECOND / 10));
+    it.derivation.does(Way::Late(SECOND));
+    it.clock.freeze(MINUTE);
+    let (cache, pool) = (it.cache.clone(), it.pool);
+    let invocation = Invocations::new(&it.cache, &it.clock).next();
+    let invoked = tokio::spawn(async move { invocation.invoke().await.unwrap() });
+    settle().await;
+    let before = tokio::time::Instant::now();
+    let reader = tokio::spawn(async move { cache.get(pool).await.map(|it| it.0.clone()) });
+    assert_eq!(reader.await.unwrap().unwrap(), "pool of 2");
+    assert_eq!((before.elapsed(), it.derivation.calls()), (SECOND / 10 * 11, 2));
+    invoked.await.unwrap();
 }

@@ -55,6 +55,16 @@ async fn a_call_that_was_cut_off_counts() {
     it.source.behave(Behaviour::Hang);
     it.cache.refresh(it.x).await.unwrap_err();
     assert_eq!(it.cache.status().api_calls(), 2);
+
+    it.clock.freeze(50 * SECOND);
+    let invocation = it.invocations.next();
+    let extension = invocation.clone();
+    let invoked = tokio::spawn(async move { extension.invoke().await.unwrap() });
+    invocation.handler_begins().await.unwrap();
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    let status = it.cache.status();
+    assert_eq!((status.api_calls(), status.entries()[0].api_calls), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]
