@@ -53,6 +53,14 @@ pub(crate) enum Prepared<T> {
 }
 
 impl<T: 'static> Prepared<T> {
+    /// The value, once it is there.
+    pub(crate) async fn finish(self) -> Result<T, Cause> {
+        match self {
+            Self::Ready(value) => Ok(value),
+            Self::Deriving(value) => value.await,
+        }
+    }
+
     pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U + Send + 'static) -> Prepared<U> {
         match self {
             Self::Ready(value) => Prepared::Ready(convert(value)),
@@ -179,10 +187,7 @@ impl<D: Declare, T> Entry<D, T> {
         let decode = move |payload: &Payload<D>| {
             let (prepared, function) = (decode(payload)?, Arc::clone(&function));
             let value: BoxFuture<'static, Result<U, Cause>> = Box::pin(async move {
-                let value = match prepared {
-                    Prepared::Ready(value) => value,
-                    Prepared::Deriving(value) => value.await?,
-                };
+                let value = prepared.finish().await?;
                 function(value).await.map_err(|error| Cause::from(error.into()))
             });
             Ok(Prepared::Deriving(value))
