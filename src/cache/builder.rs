@@ -116,11 +116,14 @@ impl Builder {
         key
     }
 
-    fn define<D, T>(&mut self, entry: Entry<D, T>) -> Result<(Definition, Decode), Error>
+    fn define<D, T>(&mut self, mut entry: Entry<D, T>) -> Result<(Definition, Decode), Error>
     where
         D: Declare + 'static,
         T: Send + Sync + 'static,
     {
+        if let Some(name) = &entry.options.name {
+            entry.asks.named(name);
+        }
         let declared = entry.asks.declare(&mut self.connections).map_err(|error| {
             match &entry.options.name {
                 Some(name) => error.entry_named(&Arc::from(name.as_str())),

@@ -16,6 +16,9 @@ pub trait Declare: Sized {
     /// The source it asks.
     type Source: Source;
 
+    /// Tells the name that the entry's user gave it, before it is declared.
+    fn named(&mut self, _name: &str) {}
+
     /// Checks what was declared and finds the source that serves it.
     ///
     /// An error here is reported by [`Builder::spawn`](crate::Builder::spawn).

@@ -43,6 +43,7 @@ pub(crate) fn kind_of(code: &str) -> ErrorKind {
         | "SlowDown" => ErrorKind::Throttled,
         "AccessDenied" | "UnrecognizedClient" | "ExpiredToken" | "InvalidSignature"
         | "InvalidKeyId" => ErrorKind::Denied,
+        "NoSuchKey" | "NoSuchBucket" | "NoSuchVersion" => ErrorKind::NotFound,
         _ if code.ends_with("NotFound") => ErrorKind::NotFound,
         _ => ErrorKind::Source,
     }
@@ -58,6 +59,7 @@ mod tests {
         assert_eq!(kind_of("AccessDeniedException"), ErrorKind::Denied);
         assert_eq!(kind_of("ParameterNotFound"), ErrorKind::NotFound);
         assert_eq!(kind_of("ParameterVersionNotFound"), ErrorKind::NotFound);
+        assert_eq!(kind_of("NoSuchKey"), ErrorKind::NotFound);
         assert_eq!(kind_of("InternalServerError"), ErrorKind::Source);
     }
 }
