@@ -165,7 +165,7 @@ impl Target {
                     Ok(Ok(Prepared::Deriving(value))) => {
                         Ok(Outcome::Deriving(value, version, until))
                     }
-                    Ok(Err(error)) => Err((ErrorKind::Decode, Arc::new(error))),
+                    Ok(Err(error)) => Err((error.kind(), Arc::new(error))),
                     Err(_) => {
                         let cause = DecodeError::new("the decoder panicked");
                         Err((ErrorKind::Panic, Arc::new(cause)))

@@ -26,6 +26,7 @@ pub mod appconfig;
     expect(dead_code, unused_imports, reason = "sources turn the feature on")
 )]
 pub(crate) mod aws;
+mod by_key;
 mod calls;
 mod connections;
 mod declare;
@@ -53,6 +54,7 @@ use crate::error::ErrorKind;
 
 #[cfg(feature = "aws")]
 pub use aws::{AwsEntry, Place};
+pub use by_key::ByKey;
 pub(crate) use calls::Calls;
 pub use calls::count_call;
 pub use connections::Connections;
