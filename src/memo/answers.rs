@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use crate::clock::Stamp;
 use crate::entry::Version;
 use crate::error::ErrorKind;
 use crate::sources::{
@@ -21,7 +22,11 @@ pub(crate) trait Answers<K, V>: Send + Sync {
     }
 
     /// One result for each key of a batch, in their order. Dropped when it takes too long.
-    fn fetch(self: Arc<Self>, batch: Vec<Wish<K>>) -> BoxFuture<'static, Vec<Fetch<V>>>;
+    fn fetch(
+        self: Arc<Self>,
+        batch: Vec<Wish<K>>,
+        began: Stamp,
+    ) -> BoxFuture<'static, Vec<Fetch<V>>>;
 
     /// What is tried, in words: for errors.
     fn describe(&self) -> String;
@@ -41,7 +46,7 @@ where
     Fut: Future<Output = Result<V, E>> + Send + 'static,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
-    fn fetch(self: Arc<Self>, batch: Vec<Wish<K>>) -> BoxFuture<'static, Vec<Fetch<V>>> {
+    fn fetch(self: Arc<Self>, batch: Vec<Wish<K>>, _: Stamp) -> BoxFuture<'static, Vec<Fetch<V>>> {
         Box::pin(async move {
             let mut fetched = Vec::with_capacity(batch.len());
             for (key, _) in batch {
@@ -87,9 +92,10 @@ where
     fn fetch(
         self: Arc<Self>,
         batch: Vec<Wish<M::Key>>,
+        began: Stamp,
     ) -> BoxFuture<'static, Vec<Fetch<M::Value>>> {
         Box::pin(async move {
-            let wanted = |(key, held)| Wanted { request: self.by_key.request(&key), held };
+            let wanted = |(key, held)| Wanted { request: self.by_key.request(&key), held, began };
             let fetched = self.source.fetch(batch.into_iter().map(wanted).collect()).await;
             fetched.into_iter().map(|fetch| fetch.and_then(|it| self.decode(it))).collect()
         })

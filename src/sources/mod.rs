@@ -30,6 +30,8 @@ mod by_key;
 mod calls;
 mod connections;
 mod declare;
+#[cfg(any(feature = "appconfig", feature = "dynamodb"))]
+mod digest;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod erased;
@@ -49,6 +51,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::clock::Stamp;
 use crate::entry::Version;
 use crate::error::ErrorKind;
 
@@ -101,6 +104,8 @@ pub struct Wanted<R> {
     pub request: R,
     /// The version the cache holds, if a source can ask "only if it is another".
     pub held: Option<Version>,
+    /// When the fetch began, for sources that may not be asked too often.
+    pub began: Stamp,
 }
 
 /// What a service answered.

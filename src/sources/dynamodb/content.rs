@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::key::KeyValue;
 use crate::decode::{self, DecodeError};
 use crate::entry::Version;
+use crate::sources::digest;
 
 /// An item: its attributes by name.
 #[derive(Clone, PartialEq)]
@@ -121,10 +122,7 @@ impl Payload {
                 items.iter().for_each(|item| put_map(&mut digest, &item.0));
             }
         }
-        // Half of it tells contents apart, and can still be read in a trace.
-        let digest = digest.finalize();
-        let short = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
-        Version::new(short.collect::<String>())
+        Version::new(digest::short(digest))
     }
 }
 
