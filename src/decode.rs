@@ -7,9 +7,19 @@ use std::fmt;
 
 use crate::error::ErrorKind;
 
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde::de::DeserializeOwned;
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
@@ -45,13 +55,13 @@ impl fmt::Display for DecodeError {
 impl StdError for DecodeError {}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
-#[cfg(feature = "aws")]
+#[cfg(feature = "ssm")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3", feature = "secrets-manager", feature = "ssm"))]
 pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
     serde_json::from_slice(text.as_ref()).map_err(|error| {
         let what = match error.classify() {
@@ -66,7 +76,7 @@ pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, Dec
 }
 
 /// UTF-8 text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3"))]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|error| {
         DecodeError::new(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
@@ -75,7 +85,13 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
 
 /// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
 /// missing field's name comes from the type.
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 pub(crate) fn words(said: &str) -> String {
     match said.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         Some((field, _)) => format!("field `{field}` is missing"),
@@ -83,7 +99,7 @@ pub(crate) fn words(said: &str) -> String {
     }
 }
 
-#[cfg(all(test, feature = "aws"))]
+#[cfg(all(test, feature = "ssm"))]
 mod tests {
     use super::*;
 
