@@ -180,6 +180,37 @@ impl FetchError {
     }
 }
 
+#[cfg(feature = "secrets-manager")]
+impl FetchError {
+    /// The same failure, of an operation that is not the request's own.
+    pub(crate) fn of(self, operation: &'static str) -> Self {
+        let cause = OfOperation { operation, cause: self.cause };
+        Self { kind: self.kind, cause: Arc::new(cause) }
+    }
+}
+
+/// Which operation something is the failure of.
+#[cfg(feature = "secrets-manager")]
+#[derive(Debug)]
+struct OfOperation {
+    operation: &'static str,
+    cause: Arc<dyn StdError + Send + Sync>,
+}
+
+#[cfg(feature = "secrets-manager")]
+impl fmt::Display for OfOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.operation)
+    }
+}
+
+#[cfg(feature = "secrets-manager")]
+impl StdError for OfOperation {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
 /// Without the cause's own `Debug`, which may hold a whole response.
 impl fmt::Debug for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

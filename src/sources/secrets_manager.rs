@@ -212,7 +212,8 @@ async fn next_rotation(
         return Ok(None);
     }
     let described = client.describe_secret().secret_id(&request.secret).send().await;
-    let described = described.map_err(failure)?;
+    let refused = |error| failure(error).of("secretsmanager:DescribeSecret");
+    let described = described.map_err(refused)?;
     let enabled = described.rotation_enabled.unwrap_or_default();
     Ok(described.next_rotation_date.filter(|_| enabled).and_then(|date| date.try_into().ok()))
 }

@@ -1,1 +1,7 @@
 //! Secrets of AWS Secrets Manager.
+
+mod acceptance;
+mod batches;
+mod rotation;
+mod store;
+mod types;
