@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod batches;
+mod failures;
 mod rotation;
 mod store;
 mod types;

@@ -17,7 +17,7 @@ impl Aws {
     }
 
     /// Gives a secret its text, which becomes AWSCURRENT.
-    pub(super) async fn put_secret(&self, name: &str, text: &str) {
+    pub(crate) async fn put_secret(&self, name: &str, text: &str) {
         let secrets = self.secrets();
         let put = secrets.put_secret_value().secret_id(name).secret_string(text).send().await;
         if put.is_err() {
