@@ -1,8 +1,17 @@
-//! The quickstart's function as a real process, under AWS's own Runtime Interface Emulator, against
+//! A function with every source as a real process, under AWS's own Runtime Interface Emulator, against
 //! moto: nothing of ours stands in for anything, and the race of handler and INVOKE event is real.
-#![cfg(all(feature = "runtime", feature = "ssm"))]
+//! (moto has no AppConfigData.)
+#![cfg(all(
+    feature = "dynamodb",
+    feature = "runtime",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+#[path = "../examples/function/everything.rs"]
+mod everything;
 #[path = "../examples/quickstart/function.rs"]
 mod function;
 #[path = "support/moto.rs"]
@@ -15,9 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_ssm::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_ssm::types::ParameterType;
-use function::{MAX_AGES, PARAMETERS, Report, Seen};
+use everything::{ACCOUNT, BUCKET, FullReport, MODEL, MORE, SECRET, SETTINGS, TABLE};
+use function::{MAX_AGES, PARAMETERS, Seen};
 use lambda_cache::{Clock, SystemClock};
 use moto::{LIMIT, Moto, REGION, free_ports, program, start, until_it_listens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +42,11 @@ const INVOCATIONS: usize = 200;
 /// From one invocation to the next, so that the 200 go on across several expirations.
 const PACE: Duration = Duration::from_millis(60);
 /// The four parameters, and the rates.
-const ENTRIES: usize = MAX_AGES.len();
+const FEW: usize = MAX_AGES.len();
+/// What can change at a source: these, a secret, two objects and an item.
+const CHANGING: usize = FEW + 4;
+/// Which of these each entry comes from: two are made of the secret, and two of the item.
+const COMES_FROM: [usize; FEW + MORE.len()] = [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8];
 
 #[tokio::test]
 #[ignore = "needs aws-lambda-rie and moto_server, by path in AWS_LAMBDA_RIE and MOTO_SERVER; .ci/run installs both"]
@@ -42,16 +60,16 @@ async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
         never = world.change_for_ever() => match never {},
     };
 
-    let posts = world.posts();
     let history = world.history().await;
+    let max_ages = max_ages();
     for (number, invocation) in invocations.iter().enumerate() {
         for (entry, history) in history.iter().enumerate() {
             let (seen, version) = invocation.seen(entry);
             let what = format!("invocation {number}, entry {entry}, {seen:?}");
-            assert!(seen.age < MAX_AGES[entry] && !seen.stale, "{what}");
+            assert!(seen.age < max_ages[entry] && !seen.stale, "{what}");
             if let Some(successor) = history.get(version) {
                 let outdated = invocation.sent.duration_since(*successor).unwrap_or_default();
-                assert!(outdated < MAX_AGES[entry], "{what}: outdated for {outdated:?}");
+                assert!(outdated < max_ages[entry], "{what}: outdated for {outdated:?}");
             }
         }
     }
@@ -63,10 +81,9 @@ async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
     }
     let log = fs::read_to_string(&emulator.log).unwrap();
     assert!(log.contains("registered, subscribed to [INVOKE]"), "no extension: {log}");
-    // The rest are ours: a call for each change.
-    let puts: usize = history[..PARAMETERS.len()].iter().map(Vec::len).sum();
-    let calls = posts.saturating_sub(puts);
-    assert!((1..INVOCATIONS / 4).contains(&calls), "{calls} calls for {INVOCATIONS} invocations");
+    let calls = invocations.last().unwrap().report.api_calls;
+    let most = INVOCATIONS as u64 / 2;
+    assert!((1..most).contains(&calls), "{calls} calls for {INVOCATIONS} invocations");
     report(&invocations, calls, &history);
     fs::remove_dir_all(&directory).unwrap();
 }
@@ -82,7 +99,7 @@ async fn traffic(emulator: &Emulator) -> Vec<Invocation> {
     invocations
 }
 
-fn report(invocations: &[Invocation], calls: usize, history: &[Vec<SystemTime>; ENTRIES]) {
+fn report(invocations: &[Invocation], calls: u64, history: &[Vec<SystemTime>]) {
     let mut took: Vec<_> = invocations.iter().map(|it| it.took).collect();
     took.sort();
     let [median, p99] = [50, 99].map(|percent| took[took.len() * percent / 100]);
@@ -92,74 +109,127 @@ fn report(invocations: &[Invocation], calls: usize, history: &[Vec<SystemTime>; 
         let oldest = invocations.iter().map(|it| it.seen(entry).0.age).max().unwrap();
         println!(
             "{:<13} {} of {} versions seen; oldest {oldest:.2?}, max age {:?}",
-            PARAMETERS.get(entry).unwrap_or(&"rates"),
+            name(entry),
             versions.len(),
             history.len(),
-            MAX_AGES[entry]
+            max_ages()[entry]
         );
     }
 }
 
-/// The sources: Parameter Store, as moto has it, and a file of rates.
+/// How old each entry may be.
+fn max_ages() -> Vec<Duration> {
+    MAX_AGES.into_iter().chain(MORE.map(|(_, max_age)| max_age)).collect()
+}
+
+fn name(entry: usize) -> &'static str {
+    match entry.checked_sub(FEW) {
+        Some(more) => MORE[more].0,
+        None => PARAMETERS.get(entry).unwrap_or(&"rates"),
+    }
+}
+
+/// The sources: AWS, as moto has it, and a file of rates.
 struct World {
     moto: Moto,
-    client: Client,
+    ssm: aws_sdk_ssm::Client,
+    secrets: aws_sdk_secretsmanager::Client,
+    s3: aws_sdk_s3::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
     rates: PathBuf,
-    /// When each version of the rates came to be; the first is version 1.
-    rates_history: Mutex<Vec<SystemTime>>,
+    /// When each version of what counts its own changes came to be, at the latest; the first is
+    /// version 1. Parameters are in here too, and by what their store says of them.
+    histories: Mutex<[Vec<SystemTime>; CHANGING]>,
 }
 
 impl World {
     async fn start(directory: &Path) -> Self {
         let moto = Moto::start(directory).await;
+        let config = moto.config();
         let world = Self {
-            client: Client::new(&moto.config()),
+            ssm: aws_sdk_ssm::Client::new(&config),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
             moto,
             rates: directory.join("rates"),
-            rates_history: Mutex::default(),
+            histories: Mutex::default(),
         };
-        for entry in 0..ENTRIES {
-            world.change(entry, 1).await;
+        world.create().await;
+        for thing in 0..CHANGING {
+            world.change(thing, 1).await;
         }
         world
+    }
+
+    /// What has to be there before anything can be put into it.
+    async fn create(&self) {
+        let constraint = CreateBucketConfiguration::builder().location_constraint(REGION.into());
+        let bucket = self.s3.create_bucket().bucket(BUCKET);
+        bucket.create_bucket_configuration(constraint.build()).send().await.unwrap();
+        self.secrets.create_secret().name(SECRET).send().await.unwrap();
+        let id = AttributeDefinition::builder().attribute_name("id");
+        let id = id.attribute_type(ScalarAttributeType::S).build().unwrap();
+        let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+        let table = self.dynamodb.create_table().table_name(TABLE).attribute_definitions(id);
+        let table = table.key_schema(key.build().unwrap());
+        table.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
     }
 
     async fn change_for_ever(&self) -> Infallible {
         let mut random = fastrand::Rng::with_seed(1);
         loop {
-            tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
-            self.change(random.usize(..ENTRIES), random.u16(1..)).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(30..200))).await;
+            self.change(random.usize(..CHANGING), random.u16(1..)).await;
         }
     }
 
-    /// A new version of one entry's value comes to be.
-    async fn change(&self, entry: usize, number: u16) {
-        let (kind, value) = match entry {
+    /// A new version of one thing comes to be.
+    async fn change(&self, thing: usize, number: u16) {
+        let count = self.histories.lock().unwrap()[thing].len() + 1;
+        let counted = format!("{{\"count\": {count}}}");
+        match thing {
+            0..4 => self.put_parameter(thing, number).await,
+            // A rename, so that nobody reads half a file.
+            4 => {
+                let new = self.rates.with_extension("new");
+                fs::write(&new, count.to_string()).unwrap();
+                fs::rename(&new, &self.rates).unwrap();
+            }
+            5 => {
+                let put = self.secrets.put_secret_value().secret_id(SECRET);
+                put.secret_string(counted).send().await.unwrap();
+            }
+            6 | 7 => {
+                let put = self.s3.put_object().bucket(BUCKET).key([SETTINGS, MODEL][thing - 6]);
+                put.body(counted.into_bytes().into()).send().await.unwrap();
+            }
+            _ => {
+                let count = AttributeValue::N(count.to_string());
+                let put = self.dynamodb.put_item().table_name(TABLE).item("count", count);
+                put.item("id", AttributeValue::S(ACCOUNT.into())).send().await.unwrap();
+            }
+        }
+        self.histories.lock().unwrap()[thing].push(SystemClock::new().now().wall());
+    }
+
+    async fn put_parameter(&self, parameter: usize, number: u16) {
+        let (kind, value) = match parameter {
             0 => (ParameterType::String, format!("hello, {number}")),
             1 => (ParameterType::StringList, format!("host-{number}.example,host.example")),
             2 => (ParameterType::SecureString, format!("correct horse {number}")),
-            3 => (ParameterType::String, format!("{{\"requests\": {number}}}")),
-            _ => return self.change_rates(),
+            _ => (ParameterType::String, format!("{{\"requests\": {number}}}")),
         };
-        let put = self.client.put_parameter().name(PARAMETERS[entry]).r#type(kind).value(value);
+        let put = self.ssm.put_parameter().name(PARAMETERS[parameter]).r#type(kind).value(value);
         put.overwrite(true).send().await.unwrap();
     }
 
-    /// The rates count their changes, so that they tell their version. A rename, so that nobody
-    /// reads half a file.
-    fn change_rates(&self) {
-        let mut history = self.rates_history.lock().unwrap();
-        let new = self.rates.with_extension("new");
-        fs::write(&new, (history.len() + 1).to_string()).unwrap();
-        fs::rename(&new, &self.rates).unwrap();
-        history.push(SystemClock::new().now().wall());
-    }
-
-    /// For each entry, when each of its versions came to be, as the source recorded it.
-    async fn history(&self) -> [Vec<SystemTime>; ENTRIES] {
-        let mut history = std::array::from_fn(|_| Vec::new());
-        for (name, history) in PARAMETERS.iter().zip(&mut history) {
-            let answer = self.client.get_parameter_history().name(*name).send().await.unwrap();
+    /// For each entry, when each of its versions came to be: parameters as the source recorded it.
+    async fn history(&self) -> Vec<Vec<SystemTime>> {
+        let mut histories = self.histories.lock().unwrap().clone();
+        for (name, history) in PARAMETERS.iter().zip(&mut histories) {
+            history.clear();
+            let answer = self.ssm.get_parameter_history().name(*name).send().await.unwrap();
             for (version, parameter) in (1..).zip(answer.parameters()) {
                 assert_eq!(parameter.version(), version, "{name}");
                 let modified = SystemTime::try_from(*parameter.last_modified_date().unwrap());
@@ -167,14 +237,7 @@ impl World {
                 history.push(modified.unwrap() + Duration::from_millis(1));
             }
         }
-        history[PARAMETERS.len()] = self.rates_history.lock().unwrap().clone();
-        history
-    }
-
-    /// How many calls moto has had, of the function and of ours.
-    fn posts(&self) -> usize {
-        let log = fs::read_to_string(&self.moto.log).unwrap();
-        log.lines().filter(|line| line.contains("\"POST / ")).count()
+        COMES_FROM.iter().map(|&thing| histories[thing].clone()).collect()
     }
 }
 
@@ -201,6 +264,7 @@ impl Emulator {
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10")
+            .env("TMPDIR", directory)
             .env("RATES_FILE", &world.rates);
         let process = start(&mut command, &log);
         until_it_listens(port, &log).await;
@@ -233,13 +297,13 @@ impl Emulator {
 struct Invocation {
     sent: SystemTime,
     took: Duration,
-    report: Report,
+    report: FullReport,
 }
 
 impl Invocation {
     /// What it saw of an entry, and of which version that was.
     fn seen(&self, entry: usize) -> (&Seen, usize) {
-        let seen = self.report.entries[entry].as_ref();
+        let seen = self.report.report.entries[entry].as_ref();
         let seen = seen.unwrap_or_else(|error| panic!("entry {entry}: {error}"));
         (seen, seen.version.parse().expect("versions are numbers"))
     }
