@@ -5,7 +5,8 @@ use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
-use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::de::value;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::key::KeyValue;
@@ -41,7 +42,7 @@ impl Item {
         let result = serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value);
         result.map_err(|error| {
             let target = std::any::type_name::<T>();
-            DecodeError::new(format!("not a {target}: {}", decode::words(&error.to_string())))
+            DecodeError::new(format!("not a {target}: {}", words(&error.to_string())))
         })
     }
 
@@ -128,10 +129,55 @@ impl Payload {
     }
 }
 
-/// What a `T` is where nothing is there: serde's word for it is the unit, which an `Option` takes.
+/// serde_dynamo's words where they are its own; others may quote the value.
+fn words(said: &str) -> String {
+    const ITS_OWN: [&str; 11] = [
+        "Expected string",
+        "Expected map",
+        "Expected seq",
+        "Expected num",
+        "Expected bool",
+        "Expected char",
+        "Expected unit",
+        "Expected unit struct",
+        "Expected enum",
+        "Expected binary data",
+        "Expected an item with a single key",
+    ];
+    if ITS_OWN.contains(&said) { said.to_lowercase() } else { decode::words(said) }
+}
+
+/// What a `T` is where nothing is there: `None`, if it is an `Option`.
 fn absent<T: DeserializeOwned>() -> Option<T> {
-    let nothing = IntoDeserializer::<serde::de::value::Error>::into_deserializer(());
-    T::deserialize(nothing).ok()
+    T::deserialize(Nothing).ok()
+}
+
+/// Holds a `None` and no other value: not the unit, which more than an `Option` could be made of.
+struct Nothing;
+
+impl<'de> Deserializer<'de> for Nothing {
+    type Error = value::Error;
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, value::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(value::Error::custom("nothing is there"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
 }
 
 /// Each value has a tag and its length before it, so that no two contents are one text.
