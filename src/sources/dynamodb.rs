@@ -5,7 +5,7 @@
 //! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and for each where the service refuses the batch; `dynamodb:Query` for [`query`], as many pages as it has |
 //! | permissions | those of the same names on the tables; `dynamodb:Query` on the index, where one is named |
 //! | version | a digest of the item's content |
-//! | promise of the service | eventually consistent, or strongly with [`consistent`](Entry::consistent) |
+//! | promise of the service | eventually consistent, or strongly with [`consistent`](super::Entry::consistent) |
 //!
 //! Keys that DynamoDB leaves unprocessed, for lack of throughput or of room in its answer, are asked
 //! for again after a pause. After four calls in a row that processed none they have failed as
