@@ -7,6 +7,10 @@
 //! | version | a digest of the item's content |
 //! | promise of the service | eventually consistent, or strongly with [`consistent`](super::Entry::consistent) |
 //!
+//! Keys that DynamoDB leaves unprocessed, for lack of throughput or of room in its answer, are asked
+//! for again after a pause. After four calls in a row that processed none they have failed as
+//! throttled ([`ErrorKind::Throttled`](crate::ErrorKind::Throttled)), and they alone.
+//!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Account { name: String }
 //! # #[derive(serde::Deserialize)] struct Order { total: u32 }
@@ -28,6 +32,7 @@ mod batch;
 mod content;
 mod entries;
 mod key;
+mod number;
 mod query;
 
 use std::fmt;
@@ -83,6 +88,14 @@ enum Consistency {
 }
 
 impl Manner {
+    /// In order and once each, so that equal projections are equal: the service refuses to be asked
+    /// for an attribute twice.
+    fn project(&mut self, attributes: impl IntoIterator<Item = impl Into<String>>) {
+        self.projection = attributes.into_iter().map(Into::into).collect();
+        self.projection.sort();
+        self.projection.dedup();
+    }
+
     fn is_consistent(&self) -> bool {
         self.consistency == Consistency::Strong
     }
@@ -147,8 +160,9 @@ impl Source for DynamoDb {
 async fn fetch_items(client: &Client, wishes: &[Wish]) -> Vec<Fetch<Payload>> {
     if wishes.len() > 1 {
         match batch::get(client, wishes).await {
-            Ok(items) => {
-                return items.into_iter().map(|item| Ok(Payload::Item(item).fetched())).collect();
+            Ok(looked) => {
+                let fetched = |item| Payload::Item(item).fetched();
+                return looked.into_iter().map(|it| it.map(fetched)).collect();
             }
             Err(refused) if !refused.may_concern_one => {
                 return wishes.iter().map(|_| Err(refused.failure.clone())).collect();

@@ -202,6 +202,12 @@ fn refused(call: &Call) -> Option<Answer> {
     let too_many = match call.operation() {
         "GetParameters" => beyond(&call.body["Names"], 10),
         "BatchGetSecretValue" => beyond(&call.body["SecretIdList"], 20),
+        "BatchGetItem" => {
+            let tables = call.body["RequestItems"].as_object().into_iter().flatten();
+            let keys: Vec<&Json> = tables.map(|(_, asked)| &asked["Keys"]).collect();
+            let all = keys.iter().filter_map(|keys| keys.as_array()).map(Vec::len).sum::<usize>();
+            all > 100 || keys.iter().any(|keys| beyond(keys, 100))
+        }
         _ => false,
     };
     too_many.then(|| Answer::error(400, "ValidationException"))

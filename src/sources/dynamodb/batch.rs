@@ -1,25 +1,27 @@
 //! BatchGetItem: many items, of several tables, in one call.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemError;
+use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetItemOutput};
+use aws_sdk_dynamodb::types::error::ProvisionedThroughputExceededException;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::Manner;
 use super::content::Item;
 use super::key::KeyValue;
+use crate::decode::DecodeError;
+use crate::error::ErrorKind;
+use crate::freshness;
 use crate::sources::FetchError;
 use crate::sources::aws::failure;
 
 /// How many items a call takes.
 const LIMIT: usize = 100;
-/// The pause before what the service left unprocessed is asked for again; it doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After how many calls in a row that processed nothing what is left counts as throttled.
+const PATIENCE: u32 = 4;
 
 /// An item that is asked for.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -33,6 +35,10 @@ pub(super) struct Wish {
 impl Wish {
     pub(super) fn key_attributes(&self) -> HashMap<String, AttributeValue> {
         self.key.iter().map(|(name, value)| (name.clone(), value.attribute())).collect()
+    }
+
+    fn key_values(&self) -> Vec<KeyValue> {
+        self.key.iter().map(|(_, value)| value.clone()).collect()
     }
 
     fn key_names(&self) -> impl Iterator<Item = &str> {
@@ -91,38 +97,89 @@ impl Refused {
     }
 }
 
-/// The items of one call, in the order they were asked for; `None` where there is none. What the
-/// service leaves unprocessed is asked for again until it has come, or the fetch's time is over.
-pub(super) async fn get(client: &Client, wishes: &[Wish]) -> Result<Vec<Option<Item>>, Refused> {
-    let mut found: HashMap<(String, Vec<KeyValue>), Item> = HashMap::new();
-    let mut asked = tables(wishes);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let call = client.batch_get_item().set_request_items(Some(asked));
-        let answer = call.send().await.map_err(Refused::new)?;
-        for (table, items) in answer.responses.unwrap_or_default() {
-            let names = wishes.iter().find(|wish| wish.table == table);
-            for item in items.into_iter().map(Item::new) {
-                let key = names.and_then(|wish| item.key(wish.key_names()));
-                if let Some(key) = key {
-                    found.insert((table.clone(), key), item);
+/// What became of a wish: its item, if there is one.
+pub(super) type Looked = Result<Option<Item>, FetchError>;
+
+/// The items of one call, in the order they were asked for. What the service leaves unprocessed is
+/// asked for again, after a pause; what it will not process is the failure of those items alone.
+pub(super) async fn get(client: &Client, wishes: &[Wish]) -> Result<Vec<Looked>, Refused> {
+    let mut looked: HashMap<&Wish, Looked> = HashMap::with_capacity(wishes.len());
+    let mut left: Vec<&Wish> = wishes.iter().collect();
+    let mut in_vain = 0;
+    while !left.is_empty() {
+        let failure = match ask(client, &left).await {
+            Ok((processed, unprocessed)) => {
+                in_vain = if processed.is_empty() { in_vain + 1 } else { 0 };
+                looked.extend(processed.into_iter().map(|(wish, item)| (wish, Ok(item))));
+                left = unprocessed;
+                if in_vain < PATIENCE {
+                    if !left.is_empty() {
+                        let jitter = fastrand::f64();
+                        tokio::time::sleep(freshness::back_off(in_vain, jitter)).await;
+                    }
+                    continue;
                 }
+                unprocessed_too_often()
             }
-        }
-        asked = answer.unprocessed_keys.unwrap_or_default();
-        asked.retain(|_, left| !left.keys.is_empty());
-        if asked.is_empty() {
-            break;
-        }
-        tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+            Err(refused) if looked.is_empty() => return Err(refused),
+            Err(refused) => refused.failure,
+        };
+        looked.extend(left.drain(..).map(|wish| (wish, Err(failure.clone()))));
     }
-    let item = |wish: &Wish| {
-        let key = wish.key.iter().map(|(_, value)| value.clone()).collect();
-        let item = found.get(&(wish.table.clone(), key))?.clone();
-        Some(unasked(wish).fold(item, Item::without))
+    Ok(wishes.iter().filter_map(|wish| looked.get(wish).cloned()).collect())
+}
+
+/// DynamoDB's own error, which it gives as a list of keys only.
+fn unprocessed_too_often() -> FetchError {
+    let error = ProvisionedThroughputExceededException::builder();
+    let error = error.message(format!("left unprocessed by {PATIENCE} calls in a row")).build();
+    FetchError::new(ErrorKind::Throttled, error)
+}
+
+/// Those that a call processed, and those that it did not.
+type Asked<'a> = (Vec<(&'a Wish, Option<Item>)>, Vec<&'a Wish>);
+
+async fn ask<'a>(client: &Client, wishes: &[&'a Wish]) -> Result<Asked<'a>, Refused> {
+    let call = client.batch_get_item().set_request_items(Some(tables(wishes)));
+    let answer = call.send().await.map_err(Refused::new)?;
+    sort_out(answer, wishes).map_err(|error| Refused {
+        failure: FetchError::new(ErrorKind::Source, error),
+        may_concern_one: false,
+    })
+}
+
+/// Which of its wishes an answer is about.
+///
+/// That an item does not exist is said by silence. So what is said must be understood: an item that
+/// nobody seems to have asked for may be one that somebody did.
+fn sort_out<'a>(answer: BatchGetItemOutput, wishes: &[&'a Wish]) -> Result<Asked<'a>, DecodeError> {
+    let by_key: HashMap<(&str, Vec<KeyValue>), &'a Wish> =
+        wishes.iter().map(|&wish| ((wish.table.as_str(), wish.key_values()), wish)).collect();
+    let find = |table: &str, item: &Item| {
+        let of_table = wishes.iter().find(|wish| wish.table == table);
+        let key = of_table.and_then(|wish| item.key(wish.key_names()));
+        let wish = key.and_then(|key| by_key.get(&(table, key)).copied());
+        wish.ok_or_else(|| DecodeError::new("the answer has an item that was not asked for"))
     };
-    Ok(wishes.iter().map(item).collect())
+    let Some(responses) = answer.responses else {
+        return Err(DecodeError::new("the answer does not say which items there are"));
+    };
+    let mut items = HashMap::new();
+    for (table, found) in responses {
+        for item in found.into_iter().map(Item::new) {
+            let wish = find(&table, &item)?;
+            items.insert(wish, unasked(wish).fold(item, Item::without));
+        }
+    }
+    let mut left = HashSet::new();
+    for (table, asked) in answer.unprocessed_keys.unwrap_or_default() {
+        for key in asked.keys.into_iter().map(Item::new) {
+            left.insert(find(&table, &key)?);
+        }
+    }
+    let (unprocessed, processed): (Vec<&Wish>, Vec<&Wish>) =
+        wishes.iter().partition(|wish| left.contains(*wish));
+    Ok((processed.into_iter().map(|wish| (wish, items.remove(wish))).collect(), unprocessed))
 }
 
 /// The key's attributes that are no part of the projection.
@@ -133,9 +190,9 @@ fn unasked(wish: &Wish) -> impl Iterator<Item = &str> {
 }
 
 /// What is asked of each table.
-fn tables(wishes: &[Wish]) -> HashMap<String, KeysAndAttributes> {
+fn tables(wishes: &[&Wish]) -> HashMap<String, KeysAndAttributes> {
     let mut by_table: HashMap<&str, Vec<&Wish>> = HashMap::new();
-    for wish in wishes {
+    for &wish in wishes {
         by_table.entry(&wish.table).or_default().push(wish);
     }
     let asked = |(table, wishes): (&str, Vec<&Wish>)| {

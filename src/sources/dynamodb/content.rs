@@ -5,7 +5,8 @@ use std::fmt;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
-use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::de::value;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::key::KeyValue;
@@ -42,7 +43,7 @@ impl Item {
         let result = serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value);
         result.map_err(|error| {
             let target = std::any::type_name::<T>();
-            DecodeError::new(format!("not a {target}: {}", decode::words(&error.to_string())))
+            DecodeError::new(format!("not a {target}: {}", words(&error.to_string())))
         })
     }
 
@@ -126,10 +127,55 @@ impl Payload {
     }
 }
 
-/// What a `T` is where nothing is there: serde's word for it is the unit, which an `Option` takes.
+/// serde_dynamo's words where they are its own; others may quote the value.
+fn words(said: &str) -> String {
+    const ITS_OWN: [&str; 11] = [
+        "Expected string",
+        "Expected map",
+        "Expected seq",
+        "Expected num",
+        "Expected bool",
+        "Expected char",
+        "Expected unit",
+        "Expected unit struct",
+        "Expected enum",
+        "Expected binary data",
+        "Expected an item with a single key",
+    ];
+    if ITS_OWN.contains(&said) { said.to_lowercase() } else { decode::words(said) }
+}
+
+/// What a `T` is where nothing is there: `None`, if it is an `Option`.
 fn absent<T: DeserializeOwned>() -> Option<T> {
-    let nothing = IntoDeserializer::<serde::de::value::Error>::into_deserializer(());
-    T::deserialize(nothing).ok()
+    T::deserialize(Nothing).ok()
+}
+
+/// Holds a `None` and no other value: not the unit, which more than an `Option` could be made of.
+struct Nothing;
+
+impl<'de> Deserializer<'de> for Nothing {
+    type Error = value::Error;
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, value::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, value::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, value::Error> {
+        Err(value::Error::custom("nothing is there"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
 }
 
 /// Each value has a tag and its length before it, so that no two contents are one text.
@@ -182,4 +228,146 @@ fn put_bytes(digest: &mut Sha256, tag: u8, bytes: &[u8]) {
 
 fn put_length(digest: &mut Sha256, length: usize) {
     digest.update((length as u64).to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Database {
+        #[allow(dead_code)]
+        host: String,
+        #[allow(dead_code)]
+        port: u16,
+    }
+
+    fn item(port: AttributeValue) -> Item {
+        let host = ("host".to_owned(), AttributeValue::S("hunter2-host".to_owned()));
+        Item::new(HashMap::from([host, ("port".to_owned(), port)]))
+    }
+
+    #[test]
+    fn a_decode_error_says_what_is_wrong_and_quotes_nothing() {
+        let number = |text: &str| AttributeValue::N(text.to_owned());
+        for (port, what) in [
+            (AttributeValue::S("hunter2".to_owned()), "expected num"),
+            (number("hunter2"), "another type or form"),
+            (number("99999"), "another type or form"),
+        ] {
+            let error = item(port).deserialize::<Database>().expect_err("no port").to_string();
+            assert!(error.contains(what) && error.contains("Database"), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains("99999"), "{error}");
+        }
+        let empty = Item::new(HashMap::new());
+        let error = empty.deserialize::<Database>().expect_err("no host").to_string();
+        assert!(error.contains("field `host` is missing"), "{error}");
+    }
+
+    #[test]
+    fn debug_shows_names_and_no_value() {
+        let debug = format!("{:?}", item(AttributeValue::N("4711".to_owned())));
+        assert_eq!(debug, r#"Item({"host", "port"})"#);
+    }
+
+    #[test]
+    fn only_an_option_is_made_of_nothing() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        #[serde(transparent)]
+        struct Wrapped(Option<u8>);
+
+        assert_eq!(absent::<Option<u8>>(), Some(None));
+        assert_eq!(absent::<Wrapped>(), Some(Wrapped(None)));
+        assert_eq!(absent::<()>(), None);
+        assert_eq!(absent::<serde_json::Value>(), None);
+        assert_eq!(absent::<HashMap<String, u8>>(), None);
+    }
+
+    /// Few values, so that many are equal or all but: one text in many types and places.
+    fn values() -> impl Strategy<Value = AttributeValue> {
+        let text = || prop::sample::select(vec!["", "1", "11", "N"]);
+        let texts = || prop::collection::vec(text().prop_map(str::to_owned), 0..3);
+        let blob = |text: &str| Blob::new(text.as_bytes().to_vec());
+        let leaf = prop_oneof![
+            text().prop_map(|it| AttributeValue::S(it.to_owned())),
+            text().prop_map(|it| AttributeValue::N(it.to_owned())),
+            text().prop_map(move |it| AttributeValue::B(blob(it))),
+            any::<bool>().prop_map(AttributeValue::Bool),
+            any::<bool>().prop_map(AttributeValue::Null),
+            texts().prop_map(AttributeValue::Ss),
+            texts().prop_map(AttributeValue::Ns),
+            texts().prop_map(move |it| AttributeValue::Bs(it.iter().map(|it| blob(it)).collect())),
+        ];
+        leaf.prop_recursive(3, 8, 3, move |inner| {
+            let names = prop::sample::select(vec!["a", "b", "1"]).prop_map(str::to_owned);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(AttributeValue::L),
+                prop::collection::hash_map(names, inner, 0..3).prop_map(AttributeValue::M),
+            ]
+        })
+    }
+
+    /// The same, with its sets in order.
+    fn sorted(value: &AttributeValue) -> AttributeValue {
+        match value.clone() {
+            AttributeValue::Ss(mut set) => {
+                set.sort();
+                AttributeValue::Ss(set)
+            }
+            AttributeValue::Ns(mut set) => {
+                set.sort();
+                AttributeValue::Ns(set)
+            }
+            AttributeValue::Bs(mut set) => {
+                set.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
+                AttributeValue::Bs(set)
+            }
+            AttributeValue::L(list) => AttributeValue::L(list.iter().map(sorted).collect()),
+            AttributeValue::M(map) => {
+                AttributeValue::M(map.iter().map(|(name, it)| (name.clone(), sorted(it))).collect())
+            }
+            other => other,
+        }
+    }
+
+    fn version(value: &AttributeValue) -> Version {
+        let attributes = HashMap::from([("a".to_owned(), value.clone())]);
+        Payload::Item(Some(Item::new(attributes))).version()
+    }
+
+    fn seeded() -> ProptestConfig {
+        ProptestConfig {
+            cases: 4096,
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..Default::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(seeded())]
+
+        #[test]
+        fn versions_are_equal_if_and_only_if_items_are((a, b) in (values(), values())) {
+            prop_assert_eq!(version(&a) == version(&b), sorted(&a) == sorted(&b));
+            prop_assert_eq!(version(&a), version(&sorted(&a)));
+        }
+    }
+
+    #[test]
+    fn one_item_is_another_version_than_none_and_than_a_list_of_it() {
+        let one = item(AttributeValue::Null(true));
+        let versions = [
+            Payload::Item(None),
+            Payload::Item(Some(one.clone())),
+            Payload::Items(Vec::new()),
+            Payload::Items(vec![one.clone()]),
+            Payload::Items(vec![one.clone(), one]),
+        ];
+        let versions: std::collections::HashSet<Version> =
+            versions.iter().map(Payload::version).collect();
+        assert_eq!(versions.len(), 5);
+    }
 }

@@ -1,24 +1,29 @@
 //! What an entry can ask DynamoDB for: constructors, options, and what they come to.
 
+mod check;
 pub(super) mod items;
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use self::check::{
+    PARTITION_KEY, SORT_KEY, check_names, check_projection, check_table, check_value, invalid,
+};
 use super::batch::Wish;
 use super::content::{Item, Payload};
 use super::key::KeyValue;
 use super::query::{Condition, Order, Range};
 use super::{Consistency, DynamoDb, Kind, Manner, Request};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 
 /// One item of a table, as an [`Item`]: name its key with [`key`](Entry::key).
 ///
-/// A missing item is an error of kind [`NotFound`](ErrorKind::NotFound), unless the entry holds an
+/// A missing item is an error of kind [`NotFound`](crate::ErrorKind::NotFound), unless the entry holds an
 /// `Option`: [`optional`](Entry::optional), or `.deserialize::<Option<T>>()`. The entry's name is
-/// `<table>-<key>`, or `<table>-<key>-<sort key>`.
+/// `<table>-<key>`, or `<table>-<key>-<sort key>`, with bytes in hexadecimal; where a key must not be
+/// seen in errors and traces, give the entry another [`name`](Entry::name).
 pub fn item(table: impl Into<String>) -> Entry<OneItem, Item> {
     let asks = OneItem {
         table: table.into(),
@@ -97,7 +102,7 @@ impl FromTable for OneItem {
     }
 
     fn set_projection(&mut self, attributes: Vec<String>) {
-        self.manner.projection = attributes;
+        self.manner.project(attributes);
     }
 }
 
@@ -111,7 +116,7 @@ impl FromTable for OneQuery {
     }
 
     fn set_projection(&mut self, attributes: Vec<String>) {
-        self.manner.projection = attributes;
+        self.manner.project(attributes);
     }
 }
 
@@ -132,8 +137,8 @@ impl<D: FromTable, T> Entry<D, T> {
         self
     }
 
-    /// Only these attributes; a dot leads into a map. It saves memory and transfer, not read
-    /// capacity.
+    /// Only these attributes, whatever reserved words their names are; a dot leads into a map. What an
+    /// item does not have is left out. It saves memory and transfer, not read capacity.
     #[must_use]
     pub fn projection(mut self, attributes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.asks.set_projection(attributes.into_iter().map(Into::into).collect());
@@ -222,10 +227,15 @@ impl Declare for OneItem {
         };
         let key: Vec<(String, KeyValue)> = std::iter::once(key).chain(sort_key).collect();
         let values = key.iter().map(|(_, value)| value.to_string());
-        let name = std::iter::once(table.clone()).chain(values).collect::<Vec<_>>().join("-");
+        let short = table.rsplit('/').next().unwrap_or_default();
+        let name = std::iter::once(short.to_owned()).chain(values).collect::<Vec<_>>().join("-");
         let declared = || {
             check_table(&table)?;
-            key.iter().try_for_each(|(name, value)| check_key(&table, name, value))?;
+            let names: Vec<&String> = key.iter().map(|(name, _)| name).collect();
+            check_names(&table, &names)?;
+            for ((name, value), most) in key.iter().zip([PARTITION_KEY, SORT_KEY]) {
+                check_value(&table, name, value, most)?;
+            }
             check_projection(&table, &manner.projection)?;
             DynamoDb::at(place, connections)
         };
@@ -244,43 +254,22 @@ impl Declare for OneQuery {
             return Err(invalid(&table, "a query needs a `.key(name, value)`"));
         };
         check_table(&table)?;
-        check_key(&table, &partition.0, &partition.1)?;
+        let names = [Some(&partition.0), sort.as_ref().map(|(name, _)| name)];
+        check_names(&table, &names.into_iter().flatten().collect::<Vec<_>>())?;
+        check_value(&table, &partition.0, &partition.1, PARTITION_KEY)?;
+        if let Some((name, condition)) = &sort {
+            condition.values().try_for_each(|value| check_value(&table, name, value, SORT_KEY))?;
+            condition.fault().map_or(Ok(()), |fault| Err(invalid(&table, fault)))?;
+        }
         check_projection(&table, &manner.projection)?;
-        let empty = |text: &Option<String>| text.as_ref().is_some_and(String::is_empty);
-        if limit == Some(0) || empty(&index) || empty(&sort.as_ref().map(|(name, _)| name.clone()))
-        {
-            return Err(invalid(&table, "a query with a limit of zero or an empty name"));
+        if index.as_ref().is_some_and(String::is_empty) {
+            return Err(invalid(&table, "the index's name is empty"));
+        }
+        if limit == Some(0) {
+            return Err(invalid(&table, "a query with a limit of zero"));
         }
         let range = Range { table, index, partition, sort, order, limit, manner };
         let source = DynamoDb::at(place, connections)?;
         Ok(Declared { source, request: Request(Kind::Query(range)), name: None })
     }
-}
-
-/// A name has 3 to 255 letters, digits and `_.-`; an ARN will do too.
-fn check_table(table: &str) -> Result<(), Error> {
-    let allowed = |it: char| it.is_ascii_alphanumeric() || "_.-".contains(it);
-    let is_name = (3..=255).contains(&table.len()) && table.chars().all(allowed);
-    match is_name || table.starts_with("arn:") && table.contains(":table/") {
-        true => Ok(()),
-        false => Err(invalid(table, "that is not the name or ARN of a table")),
-    }
-}
-
-fn check_key(table: &str, name: &str, value: &KeyValue) -> Result<(), Error> {
-    match name.is_empty() || value.is_empty() {
-        true => Err(invalid(table, "a key's attribute has a name, and its value is not empty")),
-        false => Ok(()),
-    }
-}
-
-fn check_projection(table: &str, attributes: &[String]) -> Result<(), Error> {
-    match attributes.iter().any(|path| path.split('.').any(str::is_empty)) {
-        true => Err(invalid(table, "the projection has an empty name")),
-        false => Ok(()),
-    }
-}
-
-fn invalid(table: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Declaration, format!("table \"{table}\": {why}"))
 }

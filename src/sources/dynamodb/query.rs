@@ -83,6 +83,27 @@ impl Condition {
         Self(Comparison::Between(least.into(), most.into()))
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &KeyValue> {
+        let (first, second) = match &self.0 {
+            Comparison::With(_, value) | Comparison::BeginsWith(value) => (value, None),
+            Comparison::Between(least, most) => (least, Some(most)),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// What is wrong with it, if anything.
+    pub(super) fn fault(&self) -> Option<&'static str> {
+        match &self.0 {
+            Comparison::BeginsWith(prefix) if prefix.is_number() => {
+                Some("a number does not begin with another")
+            }
+            Comparison::Between(least, most) if !least.is_like(most) => {
+                Some("nothing is between values of two types")
+            }
+            _ => None,
+        }
+    }
+
     /// The expression, with the values it names.
     fn expression(&self) -> (String, Vec<(&'static str, &KeyValue)>) {
         match &self.0 {
@@ -150,7 +171,11 @@ pub(super) async fn pages(client: &Client, range: &Range) -> Result<Vec<Item>, F
             .send()
             .await
             .map_err(failure)?;
-        items.extend(page.items.unwrap_or_default().into_iter().map(Item::new));
+        let Some(found) = page.items else {
+            let cause = "the answer does not say which items there are";
+            return Err(FetchError::new(ErrorKind::Source, cause));
+        };
+        items.extend(found.into_iter().map(Item::new));
         start = page.last_evaluated_key.filter(|key| !key.is_empty());
         let full = items.len() >= most;
         if full && range.limit.is_none() && (start.is_some() || items.len() > most) {

@@ -1,1 +1,15 @@
-//! Items and queries of DynamoDB.
+//! DynamoDB.
+
+mod acceptance;
+mod batches;
+mod declarations;
+mod failures;
+mod items;
+mod keyed;
+mod places;
+mod queries;
+mod refusals;
+mod secrets;
+mod store;
+mod types;
+mod unprocessed;

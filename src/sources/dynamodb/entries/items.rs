@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{check_key, check_projection, check_table, invalid};
+use super::check::{check_names, check_projection, check_table, invalid};
 use crate::decode::DecodeError;
 use crate::error::Error;
 use crate::sources::dynamodb::batch::Wish;
@@ -100,7 +100,7 @@ impl<K, T> Items<K, T> {
     /// Only these attributes; a dot leads into a map.
     #[must_use]
     pub fn projection(mut self, attributes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.manner.projection = attributes.into_iter().map(Into::into).collect();
+        self.manner.project(attributes);
         self
     }
 
@@ -151,8 +151,7 @@ impl<K: 'static, T: 'static> ByKey for Items<K, T> {
         if self.attributes.is_empty() {
             return Err(invalid(&self.table, "items need a `.key::<K>(name)`"));
         }
-        let filled = KeyValue::from(" ");
-        self.attributes.iter().try_for_each(|name| check_key(&self.table, name, &filled))?;
+        check_names(&self.table, &self.attributes.iter().collect::<Vec<_>>())?;
         check_projection(&self.table, &self.manner.projection)?;
         DynamoDb::at(self.place.clone(), connections)
     }
