@@ -95,7 +95,7 @@ async fn a_secret_without_a_value_is_no_secret() {
 async fn the_sdks_own_attempts_end_with_the_operation_timeout() {
     let world = World::new();
     world.aws.put_secret("s0", "old").await;
-    let mut builder = world.builder().operation_timeout(2 * SECOND);
+    let mut builder = world.builder().operation_timeout(4 * SECOND);
     let key = builder.add(secrets_manager::secret("s0"));
     let cache = builder.spawn().await.unwrap();
     let attempts = std::sync::Arc::new(AtomicUsize::new(0));
@@ -106,6 +106,7 @@ async fn the_sdks_own_attempts_end_with_the_operation_timeout() {
     });
     let before = world.clock.now().monotonic();
     assert_eq!(cache.refresh(key).await.unwrap_err().kind(), ErrorKind::Timeout);
-    assert!(world.clock.now().monotonic() - before <= 2 * SECOND);
-    assert_eq!(attempts.load(Ordering::Relaxed), 2, "an attempt has 1.5 s");
+    assert!(world.clock.now().monotonic() - before <= 4 * SECOND);
+    // An attempt has 1.5 s, and the pause between two less than one.
+    assert!((2..=3).contains(&attempts.load(Ordering::Relaxed)));
 }
