@@ -11,7 +11,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::function::{HOSTS_STALE_IF_ERROR, MAX_AGES, Report};
-use super::world::{LATENCY, NAMES, World};
+use super::stage::LATENCY;
+use super::world::{NAMES, World};
 
 /// The numbers of the summary.
 #[derive(Debug, Default)]
@@ -55,7 +56,7 @@ impl Journal {
         let waited = handled.filter(|handled| *handled > LATENCY / 2);
         self.waited += usize::from(waited.is_some());
         let held = invocation.held_after_response().unwrap_or_default();
-        let in_flight = world.network.in_flight();
+        let in_flight = world.aws.network.in_flight();
         self.in_flight_at_a_freeze += in_flight;
         println!(
             "{:>9}{:>9}{in_flight:>10}  {}",
@@ -97,7 +98,7 @@ impl Journal {
         println!();
         println!("invocations:             {}", self.invocations);
         println!("reads:                   {}", self.reads);
-        println!("API calls made:          {}", world.network.calls());
+        println!("API calls made:          {}", world.aws.network.calls());
         println!("with a call per read:    {}", self.reads);
         println!("handlers that waited:    {}", self.waited);
         println!("errors (source away):    {}", self.errors);
