@@ -11,8 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::function::{HOSTS_STALE_IF_ERROR, MAX_AGES, Report};
-use super::stage::LATENCY;
-use super::world::{NAMES, World};
+use super::world::{LATENCY, NAMES, World};
 
 /// The numbers of the summary.
 #[derive(Debug, Default)]

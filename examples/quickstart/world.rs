@@ -1,6 +1,6 @@
 //! The world outside the function: Parameter Store, the rates, and when each of them changed.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_ssm::Client;
@@ -10,7 +10,10 @@ use winterbaume_core::MockAws;
 use winterbaume_ssm::SsmService;
 
 use super::function::PARAMETERS;
-use super::stage::Aws;
+use super::stage::{Aws, History};
+
+/// How long a call takes to Parameter Store and back.
+pub const LATENCY: Duration = Duration::from_millis(20);
 
 /// The names of the entries, as a [`Report`](super::function::Report) orders them.
 pub const NAMES: [&str; 5] = ["greeting", "hosts", "password", "limits", "rates"];
@@ -19,15 +22,16 @@ pub struct World {
     clock: TestClock,
     ssm: Client,
     pub aws: Aws,
-    /// For each entry, when each of its versions came to be; the first is version 1.
-    history: Mutex<[Vec<SystemTime>; 5]>,
+    /// Of each entry.
+    history: [History; 5],
 }
 
 impl World {
     pub async fn new(clock: TestClock) -> Arc<Self> {
         let mock = MockAws::builder().with_service(SsmService::new()).build();
-        let aws = Aws::new(&mock, &clock);
-        let world = Self { clock, ssm: Client::new(aws.direct()), aws, history: Mutex::default() };
+        let aws = Aws::new(&mock, &clock, LATENCY);
+        let world =
+            Self { clock, ssm: Client::new(aws.direct()), aws, history: Default::default() };
         for entry in 0..NAMES.len() {
             world.change(entry).await;
         }
@@ -36,7 +40,7 @@ impl World {
 
     /// A new version of one entry's value comes to be.
     pub async fn change(&self, entry: usize) {
-        let version = self.history.lock().expect("no panic")[entry].len() + 1;
+        let version = self.history[entry].newest() + 1;
         if let Some(name) = PARAMETERS.get(entry) {
             let (kind, value) = match entry {
                 1 => (ParameterType::StringList, format!("host-{version}.example,host.example")),
@@ -47,23 +51,19 @@ impl World {
             let put = self.ssm.put_parameter().name(*name).r#type(kind).value(value);
             put.overwrite(true).send().await.expect("winterbaume answers");
         }
-        self.history.lock().expect("no panic")[entry].push(self.clock.true_now());
+        self.history[entry].record(self.clock.true_now());
     }
 
     /// The rates count their changes. They come over the same network.
     pub async fn rates(self: Arc<Self>) -> Result<f64, std::io::Error> {
-        let version = self.history.lock().expect("no panic")[4].len();
+        let version = self.history[4].newest();
         self.aws.network.travel().await?;
         Ok(version as f64)
     }
 
     /// How long before `instant` a version was no longer the newest, if it was not.
     pub fn outdated_for(&self, entry: usize, version: &str, instant: SystemTime) -> Duration {
-        let version: usize = version.parse().expect("versions are numbers");
-        let history = self.history.lock().expect("no panic");
-        match history[entry].get(version) {
-            Some(successor) => instant.duration_since(*successor).unwrap_or_default(),
-            None => Duration::ZERO,
-        }
+        let version = version.parse().expect("versions are numbers");
+        self.history[entry].outdated_for(version, instant)
     }
 }

@@ -1,6 +1,6 @@
 //! AWS in this process: winterbaume, which answers the real SDK.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -23,8 +23,8 @@ pub struct Aws {
 }
 
 impl Aws {
-    pub fn new(mock: &MockAws, clock: &TestClock) -> Self {
-        Self::answered_by(mock.http_client(), mock.credentials_provider(), clock)
+    pub fn new(mock: &MockAws, clock: &TestClock, latency: Duration) -> Self {
+        Self::answered_by(mock.http_client(), mock.credentials_provider(), clock, latency)
     }
 
     /// AWS as this client answers for it.
@@ -32,8 +32,9 @@ impl Aws {
         client: SharedHttpClient,
         credentials: SharedCredentialsProvider,
         clock: &TestClock,
+        latency: Duration,
     ) -> Self {
-        let network = Network::to(client.clone());
+        let network = Network::to(client.clone(), latency);
         let config = |client| {
             SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())

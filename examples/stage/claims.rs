@@ -4,21 +4,20 @@ use std::fmt::Display;
 
 use super::Error;
 
-#[derive(Default)]
 pub struct Claims {
     broken: usize,
 }
 
 impl Claims {
-    /// The claims of an example, with what they are about.
-    pub fn of(example: &str) -> Self {
-        println!("\n{example}:");
-        Self::default()
+    /// Begins the list that an example's account ends with.
+    pub fn begin() -> Self {
+        println!();
+        Self { broken: 0 }
     }
 
     pub fn check(&mut self, claim: impl Display, holds: bool) {
         self.broken += usize::from(!holds);
-        println!("  {} {claim}", if holds { "held:  " } else { "BROKEN:" });
+        println!("{} {claim}", if holds { "held:  " } else { "BROKEN:" });
     }
 
     pub fn verdict(self) -> Result<(), Error> {

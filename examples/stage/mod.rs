@@ -7,6 +7,7 @@
 
 mod aws;
 mod claims;
+mod history;
 mod network;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use lambda_cache::testing::{Lambda, TestClock};
 
 pub use aws::{Aws, REGION};
 pub use claims::Claims;
-pub use network::{LATENCY, Network};
+pub use history::History;
+pub use network::Network;
 
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -44,11 +46,11 @@ pub fn play(demonstration: impl AsyncFnOnce(Stage) -> Result<(), Error>) -> Resu
 
 /// Runs a demonstration beside the function's `main`, which must not end before it.
 pub async fn beside(
-    function: impl Future<Output = Result<(), Error>> + Send + 'static,
+    function: impl Future<Output = Result<(), Error>>,
     demonstration: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Error> {
     tokio::select! {
-        ended = tokio::spawn(function) => Err(format!("the function ended: {ended:?}").into()),
+        ended = function => Err(format!("the function ended: {ended:?}").into()),
         result = demonstration => result,
     }
 }

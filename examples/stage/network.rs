@@ -13,13 +13,11 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// How long a call takes to the service and back.
-pub const LATENCY: Duration = Duration::from_millis(20);
-
 /// Clones are one network.
 #[derive(Debug, Clone)]
 pub struct Network {
     service: SharedHttpClient,
+    latency: Duration,
     state: Arc<State>,
 }
 
@@ -42,8 +40,9 @@ pub struct Answer {
 }
 
 impl Network {
-    pub fn to(service: SharedHttpClient) -> Self {
-        Self { service, state: Arc::default() }
+    /// The way to this service; a call takes so long, there and back.
+    pub fn to(service: SharedHttpClient, latency: Duration) -> Self {
+        Self { service, latency, state: Arc::default() }
     }
 
     pub fn cut(&self, cut: bool) {
@@ -69,7 +68,7 @@ impl Network {
     pub async fn travel(&self) -> Result<(), io::Error> {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
         let _under_way = UnderWay::new(&self.state);
-        tokio::time::sleep(LATENCY).await;
+        tokio::time::sleep(self.latency).await;
         match self.state.cut.load(Ordering::SeqCst) {
             true => Err(io::Error::other("the network is cut")),
             false => Ok(()),
