@@ -7,7 +7,7 @@ mod rotation;
 
 use std::any::TypeId;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use builder::Builder;
 pub use changes::Changes;
@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
 use crate::refresher::{Message, Refresher};
 use crate::snapshot::{Held, Slot, Value, not_loaded};
+use crate::sources::Connections;
 use crate::stats::{EntryStatus, Status};
 
 /// Entries that are kept fresh, and may be read without locks.
@@ -29,6 +30,8 @@ pub struct Cache {
     pub(crate) refresher: Refresher,
     pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
+    /// For memos, which are declared when the cache is there.
+    pub(crate) connections: Arc<Mutex<Connections>>,
     #[cfg(feature = "runtime")]
     pub(crate) extension_name: Arc<str>,
 }

@@ -5,72 +5,101 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-#[cfg(feature = "aws")]
+use crate::error::ErrorKind;
+
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde::de::DeserializeOwned;
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DecodeError(String);
+pub struct DecodeError {
+    words: String,
+    kind: ErrorKind,
+}
 
 impl DecodeError {
     /// An error with this explanation, which must not contain the value or any part of it: it is
     /// logged and handed to readers.
     pub fn new(explanation: impl Into<String>) -> Self {
-        Self(explanation.into())
+        Self { words: explanation.into(), kind: ErrorKind::Decode }
+    }
+
+    /// There is nothing to decode: the source has no such thing.
+    pub fn missing(explanation: impl Into<String>) -> Self {
+        Self { words: explanation.into(), kind: ErrorKind::NotFound }
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 
 impl StdError for DecodeError {}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
-#[cfg(feature = "aws")]
+#[cfg(feature = "ssm")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3", feature = "secrets-manager", feature = "ssm"))]
 pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
     serde_json::from_slice(text.as_ref()).map_err(|error| {
         let what = match error.classify() {
-            Category::Data => data_error(&error),
+            Category::Data => words(&error.to_string()),
             Category::Eof => "the text ends too early".to_owned(),
             Category::Syntax | Category::Io => "the text is not JSON".to_owned(),
         };
         let (line, column) = (error.line(), error.column());
         let target = std::any::type_name::<T>();
-        DecodeError(format!("not a {target}: {what} at line {line} column {column}"))
+        DecodeError::new(format!("not a {target}: {what} at line {line} column {column}"))
     })
 }
 
 /// UTF-8 text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3"))]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|error| {
-        DecodeError(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
+        DecodeError::new(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
     })
 }
 
 /// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
 /// missing field's name comes from the type.
-#[cfg(feature = "aws")]
-fn data_error(error: &serde_json::Error) -> String {
-    let words = error.to_string();
-    match words.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+#[cfg(any(
+    feature = "appconfig",
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
+pub(crate) fn words(said: &str) -> String {
+    match said.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         Some((field, _)) => format!("field `{field}` is missing"),
         None => "a value of another type or form than expected".to_owned(),
     }
 }
 
-#[cfg(all(test, feature = "aws"))]
+#[cfg(all(test, feature = "ssm"))]
 mod tests {
     use super::*;
 

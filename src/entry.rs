@@ -66,7 +66,7 @@ impl Version {
         Self { changed: Some(changed), ..self }
     }
 
-    #[cfg(feature = "aws")]
+    #[cfg(feature = "ssm")]
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         self.changed
     }

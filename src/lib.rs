@@ -54,20 +54,24 @@ async fn main() -> Result<(), Error> {
 //! | feature | gives | default |
 //! |---|---|---|
 //! | `ssm` | [`sources::ssm`]: parameters of SSM Parameter Store | yes |
+//! | `secrets-manager` | [`sources::secrets_manager`]: secrets of Secrets Manager | yes |
+//! | `s3` | [`sources::s3`]: objects of S3, in memory or as files | yes |
+//! | `dynamodb` | [`sources::dynamodb`]: items and queries of DynamoDB | yes |
+//! | `appconfig` | [`sources::appconfig`]: configurations and feature flags of AppConfig | no |
 //! | `runtime` | [`Cache::run`], [`Cache::handler`], [`Cache::register`] | yes |
 //! | `testing` | [`testing`]: a clock that can freeze, sources that can fail, a Lambda that can freeze | no |
 //! | `aws` | what AWS sources share; they turn it on | with them |
 //!
-//! Without any, what remains is the engine, and [`from_fn`]. The minimum supported Rust version is the
+//! Without any, what remains is the engine, with [`from_fn`] and [`Cache::memo`]. The minimum supported Rust version is the
 //! AWS SDK's, 1.94.1.
 //!
 //! # Reading order
 //!
-//! [`Cache`] and [`Builder`], then [`Snapshot`]; [`sources`] for what can be kept; [`Error`]. Why the
+//! [`Cache`] and [`Builder`], then [`Snapshot`]; [`sources`] for what can be kept; [`Memo`]; [`Error`]. Why the
 //! promise holds is told in `docs/guarantee.md`, what happens in the life of an environment in
 //! `docs/lambda.md`, and how the code is laid out in `docs/architecture.md`.
 #![cfg_attr(
-    not(all(feature = "ssm", feature = "runtime", feature = "testing")),
+    not(all(feature = "appconfig", feature = "ssm", feature = "runtime", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links)
 )]
 

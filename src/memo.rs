@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZero;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::cache::Cache;
@@ -19,9 +19,9 @@ use crate::entry::Options;
 use crate::error::{Error, ErrorKind};
 use crate::refresher::{Keyed, Message};
 use crate::snapshot::{Life, Read, ReadKind, Value};
+use crate::sources::ByKey;
 
-pub(crate) use answers::Answers;
-use answers::Function;
+use answers::{Answers, Function, Requests};
 pub use counts::MemoStats;
 use family::{Design, Family};
 use kept::{Bound, BytesBound};
@@ -64,12 +64,15 @@ struct Shared<K, V> {
     family: OnceLock<Result<Arc<Family<K, V>>, Error>>,
 }
 
+type DynAnswers<K, V> = Arc<dyn Answers<K, V>>;
+
 /// What a memo's user has said of it so far.
 struct Blueprint<K, V> {
     options: Options,
     bound: Bound<K>,
     cache_errors_for: Duration,
-    answers: Arc<dyn Answers<K, V>>,
+    /// Where values come from, unless that was declared wrongly.
+    answers: Result<DynAnswers<K, V>, Error>,
     /// An option that cannot be.
     invalid: Option<&'static str>,
 }
@@ -79,7 +82,7 @@ impl<K, V> Clone for Blueprint<K, V> {
         Self {
             options: self.options.clone(),
             bound: self.bound.clone(),
-            answers: Arc::clone(&self.answers),
+            answers: self.answers.clone(),
             ..*self
         }
     }
@@ -102,7 +105,24 @@ impl Cache {
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         E: Into<Box<dyn StdError + Send + Sync>>,
     {
-        Memo::new(self, name.into(), Arc::new(Function(function)))
+        Memo::new(self, name.into(), Ok(Arc::new(Function(function))))
+    }
+
+    /// Values of a source by key, such as [`dynamodb::items`](crate::sources::dynamodb::items):
+    /// keys that are missed or due together are fetched in as few calls as the source can make.
+    ///
+    /// What is wrong with the declaration is the error of the first read
+    /// ([`ErrorKind::Declaration`]).
+    pub fn memo_from<M>(&self, name: impl Into<String>, values: M) -> Memo<M::Key, M::Value>
+    where
+        M: ByKey,
+        M::Key: Clone + Eq + Hash + Send + Sync + 'static,
+        M::Value: Send + Sync + 'static,
+    {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = values.source(&mut connections);
+        let answers = source.map(|source| Arc::new(Requests::new(values, source)) as _);
+        Memo::new(self, name.into(), answers)
     }
 }
 
@@ -111,7 +131,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    pub(crate) fn new(cache: &Cache, name: String, answers: Arc<dyn Answers<K, V>>) -> Self {
+    fn new(cache: &Cache, name: String, answers: Result<DynAnswers<K, V>, Error>) -> Self {
         let blueprint = Blueprint {
             options: Options { name: Some(name), ..Options::default() },
             bound: Bound { entries: ENTRIES, bytes: None },
@@ -274,6 +294,8 @@ where
         let family = family.get_or_init(|| {
             let Blueprint { options, bound, cache_errors_for, answers, invalid } =
                 blueprint.clone();
+            let name: Arc<str> = Arc::from(options.name.as_deref().unwrap_or_default());
+            let answers = answers.map_err(|error| error.entry_named(&name))?;
             let definition = family::definition::<V>(options, answers.describe())?;
             if let Some(message) = invalid {
                 let error = Error::new(ErrorKind::Declaration, message);

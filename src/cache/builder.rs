@@ -4,8 +4,8 @@ use std::any::TypeId;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[cfg(feature = "aws")]
@@ -235,6 +235,7 @@ impl Builder {
             refresher: Refresher::spawn(plan, settings, publisher),
             clock: self.clock,
             mode: self.mode,
+            connections: Arc::new(Mutex::new(self.connections)),
             #[cfg(feature = "runtime")]
             extension_name: self.extension_name,
         };

@@ -141,7 +141,7 @@ where
         let held = |key: &K| self.kept.peek(key).and_then(|known| version(&known));
         let wishes: Vec<Wish<K>> = keys.iter().map(|key| (key.clone(), held(key))).collect();
         let answers = &self.design.answers;
-        let fetch = async { Arc::clone(answers).fetch(wishes).await };
+        let fetch = async { Arc::clone(answers).fetch(wishes, began).await };
         let fetch = landing.calls.of(AssertUnwindSafe(fetch).catch_unwind());
         let error = |kind, message: String| Error::new(kind, message);
         let what = answers.describe();

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Cause, Error, ErrorKind};
@@ -16,6 +17,7 @@ use crate::sources::{
 pub(crate) struct Job {
     pub(crate) source: Arc<dyn AnySource>,
     pub(crate) parts: Vec<Part>,
+    pub(crate) began: Stamp,
     pub(crate) timeout: Duration,
     pub(crate) calls: Calls,
 }
@@ -75,7 +77,7 @@ impl Job {
     /// Fetches and decodes. A panic of the source is the task's; one of a decoder is its entry's.
     pub(crate) async fn run(self) -> Vec<Finished> {
         let asks = self.parts.iter().map(Part::ask).collect();
-        let fetch = self.calls.of(Arc::clone(&self.source).fetch(asks));
+        let fetch = self.calls.of(Arc::clone(&self.source).fetch(asks, self.began));
         match tokio::time::timeout(self.timeout, fetch).await {
             Ok(answers) => {
                 let source = &*self.source;
@@ -165,7 +167,7 @@ impl Target {
                     Ok(Ok(Prepared::Deriving(value))) => {
                         Ok(Outcome::Deriving(value, version, until))
                     }
-                    Ok(Err(error)) => Err((ErrorKind::Decode, Arc::new(error))),
+                    Ok(Err(error)) => Err((error.kind(), Arc::new(error))),
                     Err(_) => {
                         let cause = DecodeError::new("the decoder panicked");
                         Err((ErrorKind::Panic, Arc::new(cause)))

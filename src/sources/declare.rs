@@ -199,7 +199,13 @@ impl<D: Declare, T> Entry<D, T> {
     }
 
     /// The same entry, decoded in another way.
-    #[cfg(feature = "aws")]
+    #[cfg(any(
+        feature = "appconfig",
+        feature = "dynamodb",
+        feature = "s3",
+        feature = "secrets-manager",
+        feature = "ssm"
+    ))]
     pub(crate) fn decoded<U>(
         self,
         decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,

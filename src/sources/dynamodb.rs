@@ -1,1 +1,188 @@
 //! Items and queries of DynamoDB (feature `dynamodb`).
+//!
+//! | | |
+//! |---|---|
+//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and for each where the service refuses the batch; `dynamodb:Query` for [`query`], as many pages as it has |
+//! | permissions | those of the same names on the tables; `dynamodb:Query` on the index, where one is named |
+//! | version | a digest of the item's content |
+//! | promise of the service | eventually consistent, or strongly with [`consistent`](super::Entry::consistent) |
+//!
+//! ```no_run
+//! # #[derive(serde::Deserialize)] struct Account { name: String }
+//! # #[derive(serde::Deserialize)] struct Order { total: u32 }
+//! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
+//! use lambda_cache::{Cache, sources::dynamodb};
+//!
+//! let mut builder = Cache::builder(&aws);
+//! let account =
+//!     builder.add(dynamodb::item("accounts").key("id", "42").deserialize::<Account>());
+//! let orders = dynamodb::query("orders").key("customer", "42").descending().limit(10);
+//! let orders = builder.add(orders.deserialize::<Order>().name("orders"));
+//! let cache = builder.spawn().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`items`] gives what a [`Memo`](crate::Memo) of many items is made of.
+
+mod batch;
+mod content;
+mod entries;
+mod key;
+mod query;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use futures_util::future::join_all;
+
+use self::batch::Wish;
+use self::query::Range;
+use super::aws::{self, Place, failure};
+use super::{BoxFuture, Connections, Fetch, Fetched, Source, Wanted};
+use crate::error::Error;
+
+pub use content::{Item, Payload};
+pub use entries::items::{Items, items};
+pub use entries::{OneItem, OneQuery, item, query};
+pub use key::{KeyAttribute, KeyValue};
+pub use query::Condition;
+
+/// Single calls that are made at once where a batch is refused.
+const AT_ONCE: usize = 16;
+
+/// DynamoDB at one [`Place`], as a [`Source`].
+#[derive(Debug)]
+pub struct DynamoDb {
+    client: aws::Client<Client>,
+}
+
+/// What one fetch asks DynamoDB for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Request(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Item(Wish),
+    Query(Range),
+}
+
+/// How a table is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Manner {
+    consistency: Consistency,
+    /// The attributes wanted; all, if there are none.
+    projection: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Consistency {
+    #[default]
+    Eventual,
+    Strong,
+}
+
+impl Manner {
+    fn is_consistent(&self) -> bool {
+        self.consistency == Consistency::Strong
+    }
+}
+
+impl DynamoDb {
+    fn at(place: Place, connections: &mut Connections) -> Result<Arc<Self>, Error> {
+        connections.service(place, Client::new, |client| Self { client })
+    }
+}
+
+/// With the names of the key's attributes and without their values: a key may be somebody's.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Item(wish) => write!(f, "dynamodb:GetItem {wish}"),
+            Kind::Query(range) => write!(f, "dynamodb:Query {range}"),
+        }
+    }
+}
+
+impl Source for DynamoDb {
+    type Request = Request;
+    type Payload = Payload;
+
+    fn plan(&self, due: Vec<Request>) -> Vec<Vec<Request>> {
+        let (mut batches, mut wishes) = (Vec::new(), Vec::new());
+        for request in due {
+            match request.0 {
+                Kind::Item(wish) => wishes.push(wish),
+                Kind::Query(_) => batches.push(vec![request]),
+            }
+        }
+        let requests = |wishes: Vec<Wish>| wishes.into_iter().map(|it| Request(Kind::Item(it)));
+        batches.extend(batch::plan(wishes).into_iter().map(|it| requests(it).collect()));
+        batches
+    }
+
+    fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
+        let client = self.client.get();
+        Box::pin(async move {
+            let mut wishes = Vec::new();
+            let mut fetched = Vec::new();
+            for wanted in batch {
+                match wanted.request.0 {
+                    Kind::Item(wish) => wishes.push(wish),
+                    Kind::Query(range) => fetched.push(fetch_range(&client, &range).await),
+                }
+            }
+            fetched.extend(fetch_items(&client, &wishes).await);
+            fetched
+        })
+    }
+
+    fn reset(&self) {
+        self.client.reset();
+    }
+}
+
+/// Items in one call. What the service refuses as a whole for one of them is asked for one by one, so
+/// that the others do not suffer.
+async fn fetch_items(client: &Client, wishes: &[Wish]) -> Vec<Fetch<Payload>> {
+    if wishes.len() > 1 {
+        match batch::get(client, wishes).await {
+            Ok(items) => {
+                return items.into_iter().map(|item| Ok(Payload::Item(item).fetched())).collect();
+            }
+            Err(refused) if !refused.may_concern_one => {
+                return wishes.iter().map(|_| Err(refused.failure.clone())).collect();
+            }
+            Err(_) => {}
+        }
+    }
+    let mut fetched = Vec::with_capacity(wishes.len());
+    for some in wishes.chunks(AT_ONCE) {
+        fetched.extend(join_all(some.iter().map(|wish| fetch_item(client, wish))).await);
+    }
+    fetched
+}
+
+async fn fetch_item(client: &Client, wish: &Wish) -> Fetch<Payload> {
+    let (projection, names) = batch::projection(&wish.manner.projection);
+    let call = client
+        .get_item()
+        .table_name(&wish.table)
+        .set_key(Some(wish.key_attributes()))
+        .consistent_read(wish.manner.is_consistent())
+        .set_projection_expression(projection)
+        .set_expression_attribute_names(names);
+    let answer = call.send().await.map_err(failure)?;
+    Ok(Payload::Item(answer.item.map(Item::new)).fetched())
+}
+
+async fn fetch_range(client: &Client, range: &Range) -> Fetch<Payload> {
+    Ok(Payload::Items(query::pages(client, range).await?).fetched())
+}
+
+impl Payload {
+    fn fetched(self) -> Fetched<Self> {
+        let version = self.version();
+        Fetched::current(self, Some(version))
+    }
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::declare::{DecodeFn, Payload, Prepared};
 use super::{BoxFuture, Declare, Fetch, FetchError, Source, Wanted};
+use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::ErrorKind;
@@ -31,7 +32,7 @@ pub(crate) struct Ask {
 /// A [`Source`] with its types erased, and the requests it has been given.
 pub(crate) trait AnySource: Send + Sync {
     fn plan(&self, due: &[usize]) -> Vec<Vec<usize>>;
-    fn fetch(self: Arc<Self>, batch: Vec<Ask>) -> BoxFuture<'static, Vec<Answer>>;
+    fn fetch(self: Arc<Self>, batch: Vec<Ask>, began: Stamp) -> BoxFuture<'static, Vec<Answer>>;
     fn describe(&self, request: usize) -> String;
     fn reset(&self);
 }
@@ -121,12 +122,16 @@ impl<S: Source> AnySource for Typed<S> {
         batches.iter().map(|batch| batch.iter().filter_map(local).collect()).collect()
     }
 
-    fn fetch(self: Arc<Self>, batch: Vec<Ask>) -> BoxFuture<'static, Vec<Answer>> {
+    fn fetch(self: Arc<Self>, batch: Vec<Ask>, began: Stamp) -> BoxFuture<'static, Vec<Answer>> {
         Box::pin(async move {
             let expected = batch.len();
             let wanted = batch
                 .into_iter()
-                .map(|ask| Wanted { request: self.requests[ask.request].clone(), held: ask.held })
+                .map(|Ask { request, held }| Wanted {
+                    request: self.requests[request].clone(),
+                    held,
+                    began,
+                })
                 .collect();
             let mut answers: Vec<Answer> =
                 self.source.fetch(wanted).await.into_iter().map(erase).collect();

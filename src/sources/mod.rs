@@ -26,9 +26,12 @@ pub mod appconfig;
     expect(dead_code, unused_imports, reason = "sources turn the feature on")
 )]
 pub(crate) mod aws;
+mod by_key;
 mod calls;
 mod connections;
 mod declare;
+#[cfg(any(feature = "appconfig", feature = "dynamodb"))]
+mod digest;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 mod erased;
@@ -48,11 +51,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::clock::Stamp;
 use crate::entry::Version;
 use crate::error::ErrorKind;
 
 #[cfg(feature = "aws")]
 pub use aws::{AwsEntry, Place};
+pub use by_key::ByKey;
 pub(crate) use calls::Calls;
 pub use calls::count_call;
 pub use connections::Connections;
@@ -99,6 +104,8 @@ pub struct Wanted<R> {
     pub request: R,
     /// The version the cache holds, if a source can ask "only if it is another".
     pub held: Option<Version>,
+    /// When the fetch began, for sources that may not be asked too often.
+    pub began: Stamp,
 }
 
 /// What a service answered.
@@ -170,6 +177,37 @@ impl FetchError {
     /// A failure of this kind with its cause, which must not contain a value of the source.
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind, cause: Arc::from(cause.into()) }
+    }
+}
+
+#[cfg(feature = "secrets-manager")]
+impl FetchError {
+    /// The same failure, of an operation that is not the request's own.
+    pub(crate) fn of(self, operation: &'static str) -> Self {
+        let cause = OfOperation { operation, cause: self.cause };
+        Self { kind: self.kind, cause: Arc::new(cause) }
+    }
+}
+
+/// Which operation something is the failure of.
+#[cfg(feature = "secrets-manager")]
+#[derive(Debug)]
+struct OfOperation {
+    operation: &'static str,
+    cause: Arc<dyn StdError + Send + Sync>,
+}
+
+#[cfg(feature = "secrets-manager")]
+impl fmt::Display for OfOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed", self.operation)
+    }
+}
+
+#[cfg(feature = "secrets-manager")]
+impl StdError for OfOperation {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | operations | `secretsmanager:BatchGetSecretValue` for current values, 20 secrets a call, shared by all entries that are due at one place; `secretsmanager:GetSecretValue` for one alone, for other versions, and wherever the batch operation is denied or throttled; `secretsmanager:DescribeSecret` for [`follow_rotation`](Entry::follow_rotation) |
+//! | operations | `secretsmanager:BatchGetSecretValue` for current values, 20 secrets a call, shared by all entries that are due at one place; `secretsmanager:GetSecretValue` for one alone, for other versions, and wherever the batch operation is denied or throttled; `secretsmanager:DescribeSecret` for [`follow_rotation`](super::Entry::follow_rotation) |
 //! | permissions | those of the same names on the secrets (`BatchGetSecretValue` on `*`); `kms:Decrypt` for secrets under a key of yours |
 //! | version | the id of the secret's version |
 //! | promise of the service | eventually consistent: "fresh" is at best as fresh as its answer |
@@ -212,7 +212,8 @@ async fn next_rotation(
         return Ok(None);
     }
     let described = client.describe_secret().secret_id(&request.secret).send().await;
-    let described = described.map_err(failure)?;
+    let refused = |error| failure(error).of("secretsmanager:DescribeSecret");
+    let described = described.map_err(refused)?;
     let enabled = described.rotation_enabled.unwrap_or_default();
     Ok(described.next_rotation_date.filter(|_| enabled).and_then(|date| date.try_into().ok()))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
@@ -141,7 +142,8 @@ impl TestSource {
     ///
     /// As [`Behaviour`] has it, or [`ErrorKind::NotFound`].
     pub async fn ask(&self, name: impl Into<String>) -> Result<String, Error> {
-        let wanted = Wanted { request: TestName(name.into()), held: None };
+        let began = Stamp::new(Duration::ZERO, SystemTime::UNIX_EPOCH);
+        let wanted = Wanted { request: TestName(name.into()), held: None, began };
         let answers = self.fetch(vec![wanted]).await;
         let answer = answers.into_iter().next().map(|fetch| fetch.map(|it| it.answer));
         match answer {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lambda_cache::testing::{Behaviour, Invocations, TestClock, TestSource};
-use lambda_cache::{Builder, Cache, ErrorKind, Key, Mode, from_fn};
+use lambda_cache::{Builder, Cache, Clock, ErrorKind, Key, Mode, from_fn};
 use tokio::sync::watch;
 
 use crate::fixture::{MINUTE, SECOND, builder, settle};
@@ -124,11 +124,11 @@ async fn an_entry_that_shares_the_fetch_does_not_wait_for_what_is_derived() {
     it.source.set("x", "2");
     it.derivation.does(Way::Late(2 * SECOND));
     it.clock.advance(MINUTE);
-    let before = tokio::time::Instant::now();
+    let before = it.clock.now().monotonic();
     assert_eq!(*it.cache.get(it.text).await.unwrap(), "2");
-    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(it.clock.now().monotonic() - before, Duration::ZERO);
     assert_eq!(it.pool().await.unwrap(), "pool of 2");
-    assert_eq!(before.elapsed(), 2 * SECOND);
+    assert_eq!(it.clock.now().monotonic() - before, 2 * SECOND);
     assert_eq!(it.source.calls().len(), 2);
 }
 
@@ -229,9 +229,12 @@ async fn fetch_and_function_together_have_the_operation_timeout() {
     it.source.set("x", "2");
     it.source.behave(Behaviour::Late(SECOND));
     it.derivation.does(Way::Never);
-    let before = tokio::time::Instant::now();
+    let before = it.clock.now().monotonic();
     let error = it.cache.refresh(it.pool).await.map(|_| ()).unwrap_err();
-    assert_eq!((error.kind(), before.elapsed()), (ErrorKind::Timeout, 3 * SECOND));
+    assert_eq!(
+        (error.kind(), it.clock.now().monotonic() - before),
+        (ErrorKind::Timeout, 3 * SECOND)
+    );
     assert_eq!(*it.cache.get(it.text).await.unwrap(), "2");
 }
 
@@ -248,10 +251,14 @@ async fn at_the_hold_limit_it_is_cancelled_and_the_next_invocation_starts_it_aga
     invocation.handler_begins().await.unwrap();
     settle().await;
     assert_eq!(it.derivation.calls(), 2);
-    let before = tokio::time::Instant::now();
+    let before = it.clock.now().monotonic();
     invocation.handler_ends().await.unwrap();
     invoked.await.unwrap();
-    assert_eq!(before.elapsed(), Duration::from_millis(250), "held for as long as may be");
+    assert_eq!(
+        it.clock.now().monotonic() - before,
+        Duration::from_millis(250),
+        "held for as long as may be"
+    );
     assert_eq!(*it.cache.get(it.text).await.unwrap(), "2", "what was fetched is there");
 
     it.clock.freeze(MINUTE);
@@ -301,7 +308,7 @@ async fn derivations_follow_one_another_and_a_functions_result_can_be_derived() 
     let clock = TestClock::new();
     let mut builder = builder(&clock);
     let fetch = async || Ok::<_, std::io::Error>(20);
-    let count = from_fn("count", move || fetch())
+    let count = from_fn("count", fetch)
         .derive(async |n: u32| Ok::<_, std::io::Error>(n + 1))
         .derive(async |n: u32| Ok::<_, std::io::Error>(n.to_string()));
     let count = builder.add(count);
@@ -353,9 +360,9 @@ async fn what_was_cancelled_at_the_hold_limit_is_derived_in_the_next_invocation(
         it.derivation.does(Way::AtOnce);
         it.clock.freeze(2 * SECOND);
     }
-    let before = tokio::time::Instant::now();
+    let before = it.clock.now().monotonic();
     assert_eq!(it.pool().await.unwrap(), "pool of 2");
-    assert_eq!((before.elapsed(), it.derivation.calls()), (Duration::ZERO, 3));
+    assert_eq!((it.clock.now().monotonic() - before, it.derivation.calls()), (Duration::ZERO, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,9 +386,9 @@ async fn what_a_reader_waits_for_is_not_cancelled_while_its_handler_may_run() {
     let invocation = Invocations::new(&it.cache, &it.clock).next();
     let invoked = tokio::spawn(async move { invocation.invoke().await.unwrap() });
     settle().await;
-    let before = tokio::time::Instant::now();
+    let before = it.clock.now().monotonic();
     let reader = tokio::spawn(async move { cache.get(pool).await.map(|it| it.0.clone()) });
     assert_eq!(reader.await.unwrap().unwrap(), "pool of 2");
-    assert_eq!((before.elapsed(), it.derivation.calls()), (SECOND / 10 * 11, 2));
+    assert_eq!((it.clock.now().monotonic() - before, it.derivation.calls()), (SECOND / 10 * 11, 2));
     invoked.await.unwrap();
 }

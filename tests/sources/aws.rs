@@ -201,6 +201,7 @@ impl Aws {
 fn refused(call: &Call) -> Option<Answer> {
     let too_many = match call.operation() {
         "GetParameters" => beyond(&call.body["Names"], 10),
+        "BatchGetSecretValue" => beyond(&call.body["SecretIdList"], 20),
         _ => false,
     };
     too_many.then(|| Answer::error(400, "ValidationException"))

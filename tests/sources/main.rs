@@ -12,6 +12,7 @@ mod appconfig;
 mod aws;
 mod dynamodb;
 mod fixture;
+mod init;
 mod roles;
 mod s3;
 mod secrets_manager;

@@ -51,7 +51,7 @@ impl Steps {
             _ => entry.max_age(self.age).refresh_after(self.age),
         });
         let other = async || Ok::<_, std::fmt::Error>(());
-        builder.add(from_fn("other", move || other()).max_age(self.age * 7));
+        builder.add(from_fn("other", other).max_age(self.age * 7));
         let function = Function::new(world, builder.spawn().await.unwrap());
         let [first, second] = &values;
         let expect = async |expected: &V, step: &str| {

@@ -198,6 +198,7 @@ impl Actor {
         let job = Job {
             source: Arc::clone(&self.sources[source]),
             parts: parts.iter().map(Part::clone).collect(),
+            began: now,
             timeout,
             calls: calls.clone(),
         };

@@ -42,7 +42,7 @@ pub(crate) fn kind_of(code: &str) -> ErrorKind {
         | "ProvisionedThroughputExceeded"
         | "SlowDown" => ErrorKind::Throttled,
         "AccessDenied" | "UnrecognizedClient" | "ExpiredToken" | "InvalidSignature"
-        | "InvalidKeyId" => ErrorKind::Denied,
+        | "InvalidKeyId" | "DecryptionFailure" => ErrorKind::Denied,
         "NoSuchKey" | "NoSuchBucket" | "NoSuchVersion" => ErrorKind::NotFound,
         _ if code.ends_with("NotFound") => ErrorKind::NotFound,
         _ => ErrorKind::Source,

@@ -1,1 +1,8 @@
 //! Secrets of AWS Secrets Manager.
+
+mod acceptance;
+mod batches;
+mod failures;
+mod rotation;
+mod store;
+mod types;

@@ -54,7 +54,7 @@ impl World {
 }
 
 impl Aws {
-    pub(super) async fn put(&self, name: &str, value: &str) {
+    pub(crate) async fn put(&self, name: &str, value: &str) {
         self.put_as(ParameterType::String, name, value).await;
     }
 
