@@ -12,8 +12,8 @@ use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{
-    Answered, BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source,
-    Wanted, count_call,
+    Answered, BoxFuture, Calls, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched,
+    Source, Wanted, count_call,
 };
 
 /// How a [`TestSource`] behaves from now on.
@@ -144,7 +144,8 @@ impl TestSource {
     pub async fn ask(&self, name: impl Into<String>) -> Result<String, Error> {
         let began = Stamp::new(Duration::ZERO, SystemTime::UNIX_EPOCH);
         let wanted = Wanted { request: TestName(name.into()), held: None, began };
-        let answers = self.fetch(vec![wanted]).await;
+        // Whoever asks counts his own calls.
+        let answers = Calls::default().of(self.fetch(vec![wanted])).await;
         let answer = answers.into_iter().next().map(|fetch| fetch.map(|it| it.answer));
         match answer {
             Some(Ok(Answered::Current(text, _))) => Ok(text),

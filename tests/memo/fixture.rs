@@ -1,0 +1,67 @@
+//! What the tests share: a memo of a source's texts, under a clock of theirs.
+
+use std::time::Duration;
+
+use lambda_cache::testing::{Invocations, TestClock, TestSource};
+use lambda_cache::{Builder, Cache, Error, ErrorKind, Memo, Mode};
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+
+pub(crate) type Texts = Memo<String, String>;
+
+pub(crate) struct Fixture {
+    pub(crate) source: TestSource,
+    pub(crate) clock: TestClock,
+    pub(crate) cache: Cache,
+    pub(crate) invocations: Invocations,
+    pub(crate) memo: Texts,
+}
+
+impl Fixture {
+    /// A memo with the default policy: 60 seconds, in an environment that freezes.
+    pub(crate) async fn new() -> Self {
+        Self::with(|memo| memo).await
+    }
+
+    pub(crate) async fn with(options: impl FnOnce(Texts) -> Texts) -> Self {
+        Self::built(|builder| builder, options).await
+    }
+
+    pub(crate) async fn built(
+        build: impl FnOnce(Builder) -> Builder,
+        options: impl FnOnce(Texts) -> Texts,
+    ) -> Self {
+        let (source, clock) = (TestSource::new(), TestClock::new());
+        source.set("x", "1");
+        let builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).seed(1);
+        let cache = build(builder).spawn().await.unwrap();
+        let invocations = Invocations::new(&cache, &clock);
+        let memo = options(memo(&cache, &source));
+        Self { source, clock, cache, invocations, memo }
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<String, ErrorKind> {
+        let value = self.memo.get(key.to_owned()).await;
+        value.map(|it| (*it).clone()).map_err(|error| error.kind())
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.source.calls().len()
+    }
+}
+
+pub(crate) fn memo(cache: &Cache, source: &TestSource) -> Texts {
+    let source = source.clone();
+    cache.memo("texts", move |key: String| {
+        let source = source.clone();
+        async move { source.ask(key).await.map_err(|error: Error| error) }
+    })
+}
+
+/// Lets every task do what it can do now.
+pub(crate) async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
