@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PutRequest, ScalarAttributeType,
+    WriteRequest,
 };
 use lambda_cache::testing::TestClock;
 
@@ -37,19 +38,29 @@ impl Bank {
             cumulated: zipf(ACCOUNTS, 1.2),
             random: fastrand::Rng::with_seed(7),
         };
-        for account in 0..ACCOUNTS {
-            bank.change(account).await?;
-        }
+        let all: Vec<usize> = (0..ACCOUNTS).collect();
+        bank.change(&all).await?;
         Ok(bank)
     }
 
-    /// An account has a new revision.
-    pub async fn change(&self, account: usize) -> Result<(), Error> {
+    /// Accounts have a new revision.
+    pub async fn change(&self, accounts: &[usize]) -> Result<(), Error> {
+        for accounts in accounts.chunks(25) {
+            let put = accounts.iter().map(|account| self.put(*account));
+            let put = put.collect::<Result<_, _>>()?;
+            self.dynamodb.batch_write_item().request_items("accounts", put).send().await?;
+            let now = self.clock.true_now();
+            accounts.iter().for_each(|account| self.history[*account].record(now));
+        }
+        Ok(())
+    }
+
+    /// What writes an account's next revision.
+    fn put(&self, account: usize) -> Result<WriteRequest, Error> {
         let revision = self.history[account].newest() + 1;
         let item = serde_dynamo::to_item(Account { id: id(account), revision })?;
-        self.dynamodb.put_item().table_name("accounts").set_item(Some(item)).send().await?;
-        self.history[account].record(self.clock.true_now());
-        Ok(())
+        let put = PutRequest::builder().set_item(Some(item)).build()?;
+        Ok(WriteRequest::builder().put_request(put).build())
     }
 
     /// An account that somebody pays from: few do so often, most seldom.

@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
+use lambda_cache::sources::dynamodb;
 use lambda_cache::{Builder, Snapshot, Value};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 
 /// How old what is known of an account may be.
-pub const MAX_AGE: Duration = Duration::from_millis(600);
+pub const MAX_AGE: Duration = Duration::from_secs(60);
 /// How many accounts are kept, of the many there are.
 pub const MAX_ENTRIES: usize = 100;
 
@@ -35,20 +34,10 @@ pub struct Report {
 }
 
 /// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
-pub async fn run(builder: Builder, client: Client) -> Result<(), Error> {
+pub async fn run(builder: Builder) -> Result<(), Error> {
     let cache = builder.spawn().await?;
-    let accounts = cache
-        .memo("accounts", move |id: String| {
-            let client = client.clone();
-            async move {
-                let key = AttributeValue::S(id);
-                let got = client.get_item().table_name("accounts").key("id", key).send().await?;
-                let account: Account = serde_dynamo::from_item(got.item.unwrap_or_default())?;
-                Ok::<_, Error>(account)
-            }
-        })
-        .max_entries(MAX_ENTRIES)
-        .max_age(MAX_AGE);
+    let items = dynamodb::items("accounts").key::<String>("id").deserialize::<Account>();
+    let accounts = cache.memo_from("accounts", items).max_entries(MAX_ENTRIES).max_age(MAX_AGE);
 
     cache
         .run(move |event: LambdaEvent<Vec<String>>, _: Snapshot| {
