@@ -84,7 +84,7 @@ impl Demonstration {
         let calls = aws.network.calls();
         let mut claims = Claims::begin();
         claims.check(
-            "with a tenth of the accounts kept, 70 % of reads did not wait",
+            "with a tenth of the accounts kept, over 70 % of reads did not wait",
             seen.hit_rate > 0.7,
         );
         claims.check("never were more accounts kept than may be", seen.most_kept <= MAX_ENTRIES);

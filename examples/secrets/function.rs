@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use lambda_cache::sources::secrets_manager;
-use lambda_cache::{Builder, Cache, Key, Snapshot};
-use lambda_runtime::LambdaEvent;
+use lambda_cache::{Builder, Cache, Key, Snapshot, Value};
+use lambda_runtime::{Error, LambdaEvent};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::database::{DatabaseError, Pool, Server};
-use super::stage::Error;
 
 /// How old the secret may be. A rotation whose overlap is longer needs no second attempt.
 pub const MAX_AGE: Duration = Duration::from_millis(400);
@@ -33,7 +32,7 @@ struct Credentials {
 pub async fn run(mut builder: Builder, server: Server) -> Result<(), Error> {
     let connect = move |credentials: Credentials| {
         let server = server.clone();
-        async move { server.connect(&credentials.username, credentials.password).await }
+        async move { server.connect(credentials.username, credentials.password).await }
     };
     let secret = secrets_manager::secret("/prod/db").json::<Credentials>();
     let pool = builder.add(secret.derive(connect).max_age(MAX_AGE));
@@ -52,13 +51,14 @@ pub async fn run(mut builder: Builder, server: Server) -> Result<(), Error> {
         .await
 }
 
-/// Stores one order, and its invoice in turn. Each operation asks for the pool of its moment, holds it
-/// for as long as it takes, and is run once more with a new one if the password was refused.
+/// Stores one order, and then its invoice. Each operation asks for the pool of its moment, holds it
+/// for as long as it takes, and is run once more with a new one if its password was refused.
 async fn store(cache: &Cache, pool: Key<Pool>, number: u64) -> Result<(), Error> {
-    let order = async |pool: lambda_cache::Value<Pool>| pool.insert("orders", number).await;
-    cache.refresh_on_error(pool, order, is_refused).await?;
-    let invoice = async |pool: lambda_cache::Value<Pool>| pool.insert("invoices", number).await;
-    cache.refresh_on_error(pool, invoice, is_refused).await
+    for table in ["orders", "invoices"] {
+        let insert = async |pool: Value<Pool>| pool.insert(table, number).await;
+        cache.refresh_on_error(pool, insert, is_refused).await?;
+    }
+    Ok(())
 }
 
 fn is_refused(error: &Error) -> bool {
