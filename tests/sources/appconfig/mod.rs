@@ -1,1 +1,6 @@
 //! Configurations and feature flags of AWS AppConfig.
+
+mod configurations;
+mod failures;
+mod sessions;
+mod store;

@@ -1,0 +1,40 @@
+//! A function to deploy: a parameter and a secret, kept fresh. What `src/main.rs` of yours would be.
+//!
+//! `template.yaml` beside this creates both, gives the function the permissions it needs and no more,
+//! and says how to build and deploy it.
+
+use aws_config::BehaviorVersion;
+use lambda_cache::sources::{secrets_manager, ssm};
+use lambda_cache::{Cache, Snapshot};
+use lambda_runtime::{Error, LambdaEvent};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A secret, as Secrets Manager keeps those of databases.
+#[derive(Deserialize)]
+struct Database {
+    username: String,
+    #[expect(dead_code, reason = "a real function would log in with it")]
+    password: SecretString,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let mut builder = Cache::builder(&aws);
+    let greeting = builder.add(ssm::parameter("/lambda-cache/deploy/greeting"));
+    let database = secrets_manager::secret("lambda-cache/deploy/database").json::<Database>();
+    let database = builder.add(database);
+    let cache = builder.spawn().await?;
+
+    cache
+        .run(move |_: LambdaEvent<Value>, snapshot: Snapshot| async move {
+            Ok::<_, Error>(json!({
+                "greeting": snapshot.get(greeting)?,
+                "seconds old": snapshot.age(greeting)?.as_secs_f64(),
+                "user": snapshot.get(database)?.username,
+            }))
+        })
+        .await
+}
