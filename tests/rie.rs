@@ -5,24 +5,23 @@
 
 #[path = "../examples/quickstart/function.rs"]
 mod function;
+#[path = "support/moto.rs"]
+mod moto;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_ssm::types::ParameterType;
 use function::{MAX_AGES, PARAMETERS, Report, Seen};
 use lambda_cache::{Clock, SystemClock};
+use moto::{LIMIT, Moto, REGION, free_ports, program, start, until_it_listens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 const INVOCATIONS: usize = 200;
@@ -30,15 +29,11 @@ const INVOCATIONS: usize = 200;
 const PACE: Duration = Duration::from_millis(60);
 /// The four parameters, and the rates.
 const ENTRIES: usize = MAX_AGES.len();
-/// Longer than anything takes unless it hangs.
-const LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 #[ignore = "needs aws-lambda-rie and moto_server, by path in AWS_LAMBDA_RIE and MOTO_SERVER; .ci/run installs both"]
 async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
-    let unique = format!("rie-{}", std::process::id());
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique);
-    fs::create_dir_all(&directory).unwrap();
+    let directory = moto::directory("rie");
     let world = World::start(&directory).await;
     let emulator = Emulator::start(&world, &directory).await;
 
@@ -107,9 +102,7 @@ fn report(invocations: &[Invocation], calls: usize, history: &[Vec<SystemTime>; 
 
 /// The sources: Parameter Store, as moto has it, and a file of rates.
 struct World {
-    _moto: Child,
-    log: PathBuf,
-    endpoint: String,
+    moto: Moto,
     client: Client,
     rates: PathBuf,
     /// When each version of the rates came to be; the first is version 1.
@@ -118,26 +111,10 @@ struct World {
 
 impl World {
     async fn start(directory: &Path) -> Self {
-        let [port] = free_ports().await;
-        let log = directory.join("moto.log");
-        let mut command = Command::new(program("MOTO_SERVER", "moto_server"));
-        let moto = start(command.args(["-p", &port.to_string()]), &log);
-        until_it_listens(port, &log).await;
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "test", "test", None, None, "test",
-            )))
-            .endpoint_url(&endpoint)
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build();
+        let moto = Moto::start(directory).await;
         let world = Self {
-            _moto: moto,
-            log,
-            endpoint,
-            client: Client::new(&config),
+            client: Client::new(&moto.config()),
+            moto,
             rates: directory.join("rates"),
             rates_history: Mutex::default(),
         };
@@ -196,7 +173,7 @@ impl World {
 
     /// How many calls moto has had, of the function and of ours.
     fn posts(&self) -> usize {
-        let log = fs::read_to_string(&self.log).unwrap();
+        let log = fs::read_to_string(&self.moto.log).unwrap();
         log.lines().filter(|line| line.contains("\"POST / ")).count()
     }
 }
@@ -219,8 +196,8 @@ impl Emulator {
             .arg(example("function"))
             // Whatever this machine knows of AWS is none of the function's business.
             .env_clear()
-            .env("AWS_ENDPOINT_URL", &world.endpoint)
-            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ENDPOINT_URL", &world.moto.endpoint)
+            .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10")
@@ -268,42 +245,10 @@ impl Invocation {
     }
 }
 
-/// By the path in a variable, or else found in PATH.
-fn program(variable: &str, name: &str) -> OsString {
-    std::env::var_os(variable).unwrap_or_else(|| name.into())
-}
-
 /// An example's binary, which lies beside this test's own.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.ancestors().nth(2).unwrap().join("examples").join(name);
     assert!(path.exists(), "run `cargo build --example {name}` first");
     path
-}
-
-/// Ends with the test.
-fn start(command: &mut Command, log: &Path) -> Child {
-    let output = File::create(log).unwrap();
-    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-    let child = command.kill_on_drop(true).spawn();
-    child.unwrap_or_else(|error| panic!("{:?}: {error}", command.as_std().get_program()))
-}
-
-async fn free_ports<const N: usize>() -> [u16; N] {
-    let mut listeners = Vec::new();
-    for _ in 0..N {
-        listeners.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
-    }
-    std::array::from_fn(|n| listeners[n].local_addr().unwrap().port())
-}
-
-/// Other programs say in no other way that they are ready.
-async fn until_it_listens(port: u16, log: &Path) {
-    let listens = async {
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let listens = tokio::time::timeout(LIMIT, listens).await;
-    listens.unwrap_or_else(|_| panic!("it does not start; see {}", log.display()));
 }

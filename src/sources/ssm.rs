@@ -151,9 +151,9 @@ async fn get_parameters<'a>(
         .send();
     match call.await {
         Ok(answer) => {
-            let found = parameters::by_any_name(answer.parameters.unwrap_or_default());
+            let found = parameters::assign(names, answer.parameters.unwrap_or_default());
             let invalid = answer.invalid_parameters.unwrap_or_default();
-            let result = |name: &String| match found.get(name) {
+            let result = |name: &String| match found.get(name.as_str()) {
                 Some(found) => Ok(found.clone()),
                 None if invalid.contains(name) => Err(missing(name)),
                 None => {
