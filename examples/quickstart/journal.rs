@@ -55,7 +55,7 @@ impl Journal {
         let waited = handled.filter(|handled| *handled > LATENCY / 2);
         self.waited += usize::from(waited.is_some());
         let held = invocation.held_after_response().unwrap_or_default();
-        let in_flight = world.network.in_flight();
+        let in_flight = world.aws.network.in_flight();
         self.in_flight_at_a_freeze += in_flight;
         println!(
             "{:>9}{:>9}{in_flight:>10}  {}",
@@ -97,7 +97,7 @@ impl Journal {
         println!();
         println!("invocations:             {}", self.invocations);
         println!("reads:                   {}", self.reads);
-        println!("API calls made:          {}", world.network.calls());
+        println!("API calls made:          {}", world.aws.network.calls());
         println!("with a call per read:    {}", self.reads);
         println!("handlers that waited:    {}", self.waited);
         println!("errors (source away):    {}", self.errors);

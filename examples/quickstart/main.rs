@@ -12,22 +12,23 @@
 
 mod function;
 mod journal;
+#[path = "../stage/mod.rs"]
+mod stage;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_cache::testing::{BoundLambda, Lambda, TestClock};
-use lambda_cache::{Cache, Clock};
+use lambda_cache::Cache;
+use lambda_cache::testing::TestClock;
 use lambda_runtime::LambdaEvent;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use function::Function;
 use journal::{Journal, Refreshes};
+use stage::{Error, Stage};
 use world::{NAMES, World};
-
-type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// From the start of one invocation to the start of the next.
 const PACE: Duration = Duration::from_millis(150);
@@ -35,19 +36,17 @@ const PACE: Duration = Duration::from_millis(150);
 fn main() -> Result<(), Error> {
     let refreshes = Refreshes::default();
     tracing_subscriber::registry().with(refreshes.clone()).init();
-    let clock = TestClock::new();
-    let bound = Lambda::builder().clock(clock.clone()).bind()?;
-    let variables: Vec<_> = bound.env().into_iter().map(|(name, it)| (name, Some(it))).collect();
-    // Variables are set while there is one thread only.
-    temp_env::with_vars(variables, || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(demonstrate(bound, clock, refreshes))
+    stage::play(async |stage| {
+        let world = World::new(stage.clock.clone()).await;
+        let function = function_main(Arc::clone(&world), stage.clock.clone());
+        let demonstration = Demonstration { stage, world, refreshes, journal: Journal::default() };
+        stage::beside(function, demonstration.run()).await
     })
 }
 
 /// What a function's `main` does.
 async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error> {
-    let mut builder = Cache::builder(world.aws()).clock(clock);
+    let mut builder = Cache::builder(world.aws.config()).clock(clock);
     let function = Function::declare(&mut builder, move || Arc::clone(&world).rates());
     let cache = builder.spawn().await?;
     cache
@@ -57,47 +56,23 @@ async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error>
         .await
 }
 
-async fn demonstrate(
-    bound: BoundLambda,
-    clock: TestClock,
-    refreshes: Refreshes,
-) -> Result<(), Error> {
-    let lambda = bound.start()?;
-    let world = World::new(clock.clone()).await;
-    let main = tokio::spawn(function_main(Arc::clone(&world), clock.clone()));
-    let demonstration = Demonstration {
-        start: clock.now().monotonic(),
-        lambda,
-        world,
-        clock,
-        refreshes,
-        journal: Journal::default(),
-    };
-    tokio::select! {
-        ended = main => Err(format!("the function ended: {ended:?}").into()),
-        result = demonstration.run() => result,
-    }
-}
-
 struct Demonstration {
-    lambda: Lambda,
+    stage: Stage,
     world: Arc<World>,
-    clock: TestClock,
     refreshes: Refreshes,
     journal: Journal,
-    start: Duration,
 }
 
 impl Demonstration {
     async fn run(mut self) -> Result<(), Error> {
-        self.lambda.ready().await?;
+        self.stage.lambda.ready().await?;
         println!(
             "ages of what each invocation saw; * the value had changed, ~ stale, by permission\n"
         );
         self.journal.heading();
-        self.say(&format!("init: {}", self.refreshes.take().join(", ")));
+        self.stage.say(&format!("init: {}", self.refreshes.take().join(", ")));
 
-        self.say("steady traffic, while values change at the source");
+        self.stage.say("steady traffic, while values change at the source");
         for n in 0..32 {
             if n % 4 == 1 {
                 self.change(n / 4 % NAMES.len()).await;
@@ -105,31 +80,25 @@ impl Demonstration {
             self.invoke().await?;
         }
 
-        self.say("values change, and the environment is frozen for 10 minutes");
+        self.stage.say("values change, and the environment is frozen for 10 minutes");
         for entry in 0..NAMES.len() {
             self.world.change(entry).await;
         }
-        let (world, seen) =
-            (Arc::clone(&self.world), Arc::new(std::sync::atomic::AtomicUsize::new(0)));
-        let in_flight = Arc::clone(&seen);
-        self.lambda.on_freeze(move || {
-            in_flight.store(world.network.in_flight(), std::sync::atomic::Ordering::SeqCst);
-        });
-        self.lambda.freeze(Duration::from_secs(600)).await?;
-        self.journal.in_flight_at_a_freeze += seen.load(std::sync::atomic::Ordering::SeqCst);
-        self.say("thawed");
+        self.journal.in_flight_at_a_freeze +=
+            self.stage.freeze(&self.world.aws.network, Duration::from_secs(600)).await?;
+        self.stage.say("thawed");
         for _ in 0..6 {
             self.invoke().await?;
         }
 
-        self.say("the source is away");
-        self.world.network.cut(true);
+        self.stage.say("the source is away");
+        self.world.aws.network.cut(true);
         for _ in 0..20 {
             self.invoke().await?;
         }
 
-        self.say("the source is back");
-        self.world.network.cut(false);
+        self.stage.say("the source is back");
+        self.world.aws.network.cut(false);
         for entry in 0..NAMES.len() {
             self.change(entry).await;
         }
@@ -146,8 +115,8 @@ impl Demonstration {
 
     async fn invoke(&mut self) -> Result<(), Error> {
         let pace = tokio::time::sleep(PACE);
-        let (time, sent) = (self.clock.now().monotonic() - self.start, self.clock.true_now());
-        let invocation = self.lambda.invoke(serde_json::json!({})).await?;
+        let (time, sent) = (self.stage.time(), self.stage.clock.true_now());
+        let invocation = self.stage.lambda.invoke(serde_json::json!({})).await?;
         let refreshes = self.refreshes.take();
         self.journal.record(&self.world, time, sent, &invocation, &refreshes);
         pace.await;
@@ -156,10 +125,6 @@ impl Demonstration {
 
     async fn change(&self, entry: usize) {
         self.world.change(entry).await;
-        self.say(&format!("{} changes at the source", NAMES[entry]));
-    }
-
-    fn say(&self, what: &str) {
-        println!("{:>6.2} s  -- {what}", (self.clock.now().monotonic() - self.start).as_secs_f64());
+        self.stage.say(&format!("{} changes at the source", NAMES[entry]));
     }
 }

@@ -1,0 +1,84 @@
+//! The function: an axum router whose handlers take snapshots. It knows nothing of where it runs.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use lambda_cache::sources::ssm;
+use lambda_cache::{Builder, Cache, Error, Key};
+use serde::{Deserialize, Serialize};
+
+/// How old any of its parameters may be when a request is answered.
+pub const MAX_AGE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    pub requests: usize,
+}
+
+/// What every handler is given: the cache, and the keys of its entries. Cloned for each request, which
+/// costs next to nothing.
+#[derive(Clone)]
+struct App {
+    cache: Cache,
+    greeting: Key<String>,
+    limits: Key<Limits>,
+    banner: Key<String>,
+}
+
+/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
+pub async fn run(mut builder: Builder) -> Result<(), lambda_http::Error> {
+    let greeting = builder.add(ssm::parameter("/app/greeting").max_age(MAX_AGE));
+    let limits = builder.add(ssm::parameter("/app/limits").json::<Limits>().max_age(MAX_AGE));
+    let banner = builder.add(ssm::parameter("/app/banner").max_age(MAX_AGE));
+    let cache = builder.spawn().await?;
+
+    // Before the runtime: Lambda takes no extension after it has asked for its first invocation.
+    let extension = cache.register().await?;
+    let app = Router::new()
+        .route("/greet/{name}", get(greet))
+        .route("/limits", get(show_limits))
+        .route("/banner", get(show_banner))
+        .with_state(App { cache, greeting, limits, banner });
+    // Neither ends before the environment does, unless it fails; then the process has to end.
+    tokio::try_join!(lambda_http::run(app), extension.run())?;
+    Ok(())
+}
+
+/// A handler that reads several entries takes a snapshot: all of one instant.
+async fn greet(State(app): State<App>, Path(name): Path<String>) -> Result<String, Unavailable> {
+    let snapshot = app.cache.snapshot().await;
+    let (greeting, limits) = (snapshot.get(app.greeting)?, snapshot.get(app.limits)?);
+    Ok(format!("{greeting}, {name}! At most {} requests.", limits.requests))
+}
+
+async fn show_limits(State(app): State<App>) -> Result<Json<Limits>, Unavailable> {
+    let snapshot = app.cache.snapshot().await;
+    Ok(Json(snapshot.get(app.limits)?.clone()))
+}
+
+/// A handler that reads one entry can ask for that one, and fails with no other.
+async fn show_banner(State(app): State<App>) -> Result<String, Unavailable> {
+    let banner = app.cache.get(app.banner).await?;
+    Ok(banner.to_string())
+}
+
+/// An entry that could not be kept fresh.
+struct Unavailable(Error);
+
+impl From<Error> for Unavailable {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+/// What was wrong is for the log. The client is told to come again.
+impl IntoResponse for Unavailable {
+    fn into_response(self) -> Response {
+        tracing::error!(error = %self.0, "a request cannot be answered");
+        (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")]).into_response()
+    }
+}

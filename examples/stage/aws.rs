@@ -1,0 +1,70 @@
+//! AWS in this process: winterbaume, which answers the real SDK.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::sdk_config::TimeSource;
+use lambda_cache::Clock;
+use lambda_cache::testing::TestClock;
+use winterbaume_core::MockAws;
+
+use super::Network;
+
+/// Where everything is, unless an example says otherwise.
+pub const REGION: &str = "eu-central-1";
+
+/// AWS, and the way to it.
+pub struct Aws {
+    config: SdkConfig,
+    direct: SdkConfig,
+    pub network: Network,
+}
+
+impl Aws {
+    pub fn new(mock: &MockAws, clock: &TestClock, latency: Duration) -> Self {
+        Self::answered_by(mock.http_client(), mock.credentials_provider(), clock, latency)
+    }
+
+    /// AWS as this client answers for it.
+    pub fn answered_by(
+        client: SharedHttpClient,
+        credentials: SharedCredentialsProvider,
+        clock: &TestClock,
+        latency: Duration,
+    ) -> Self {
+        let network = Network::to(client.clone(), latency);
+        let config = |client| {
+            SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::new(REGION))
+                .credentials_provider(credentials.clone())
+                .http_client(client)
+                .time_source(Wall(clock.clone()))
+                .build()
+        };
+        let slow = SharedHttpClient::new(network.clone());
+        Self { config: config(slow), direct: config(client), network }
+    }
+
+    /// What the function's `aws_config::load_from_env()` would give.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The same past the network, so that what the world does takes no time and is not counted.
+    pub fn direct(&self) -> &SdkConfig {
+        &self.direct
+    }
+}
+
+/// The environment's wall clock, by which the SDK lives too.
+#[derive(Debug)]
+struct Wall(TestClock);
+
+impl TimeSource for Wall {
+    fn now(&self) -> SystemTime {
+        self.0.now().wall()
+    }
+}
