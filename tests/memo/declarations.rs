@@ -1,16 +1,20 @@
 //! What cannot be is an error of the first read, with the memo named.
 
+use std::time::Duration;
+
 use lambda_cache::ErrorKind;
 
 use crate::fixture::{Fixture, MINUTE, SECOND, Texts};
 
+type Change = fn(Texts) -> Texts;
+
 #[tokio::test(start_paused = true)]
 async fn options_that_cannot_be_are_errors_with_the_memos_name() {
-    let wrong: [(fn(Texts) -> Texts, &str); 4] = [
+    let wrong: [(Change, &str); 4] = [
         (|memo| memo.max_entries(0), "max_entries"),
         (|memo| memo.max_bytes(0, |_, _| 1), "max_bytes"),
         (|memo| memo.max_age(SECOND).refresh_after(MINUTE), "refresh_after"),
-        (|memo| memo.refresh_after(0 * SECOND), "refresh_after"),
+        (|memo| memo.refresh_after(Duration::ZERO), "refresh_after"),
     ];
     for (option, word) in wrong {
         let it = Fixture::with(option).await;
