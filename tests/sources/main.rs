@@ -16,5 +16,6 @@ mod init;
 mod roles;
 mod s3;
 mod secrets_manager;
+mod seen;
 mod ssm;
 mod steps;
