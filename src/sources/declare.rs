@@ -64,6 +64,20 @@ impl<T: 'static> Prepared<T> {
         }
     }
 
+    /// What it is decoded to further, in which it may fail: at once, or once the value is there.
+    #[cfg(feature = "secrets-manager")]
+    pub(crate) fn and_then<U>(
+        self,
+        convert: impl FnOnce(T) -> Result<U, DecodeError> + Send + 'static,
+    ) -> Result<Prepared<U>, DecodeError> {
+        match self {
+            Self::Ready(value) => convert(value).map(Prepared::Ready),
+            Self::Deriving(value) => Ok(Prepared::Deriving(Box::pin(async move {
+                convert(value.await?).map_err(|error| Arc::new(error) as Cause)
+            }))),
+        }
+    }
+
     pub(crate) fn map<U>(self, convert: impl FnOnce(T) -> U + Send + 'static) -> Prepared<U> {
         match self {
             Self::Ready(value) => Prepared::Ready(convert(value)),

@@ -9,6 +9,11 @@
 //!
 //! A secret is wiped from memory when the last snapshot that holds it goes.
 //!
+//! A secret that does not exist is [`NotFound`](crate::ErrorKind::NotFound), one that cannot be
+//! decrypted [`Denied`](crate::ErrorKind::Denied), one that is marked for deletion
+//! [`Source`](crate::ErrorKind::Source). Among the causes is the SDK's `GetSecretValueError`, whether
+//! the secret was asked for alone or was refused in a batch.
+//!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Database { url: String }
 //! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
@@ -23,9 +28,11 @@
 //! ```
 
 mod batch;
+mod batching;
 mod content;
 mod entries;
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,12 +40,13 @@ use std::time::SystemTime;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 
-use self::batch::Batching;
+use self::batching::Batching;
 use self::content::Found;
 use super::aws::{self, Place, failure};
 use super::{BoxFuture, Connections, Fetch, FetchError, Source, Wanted};
+use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 
 pub use content::{Payload, WithPrevious};
@@ -116,9 +124,10 @@ impl Source for SecretsManager {
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
         Box::pin(async move {
-            let requests: Vec<Request> = batch.into_iter().map(|it| it.request).collect();
-            let ends = join_all(requests.iter().map(|request| next_rotation(&client, request)));
-            let (found, ends) = join(self.values(&client, &requests), ends).await;
+            // Before the values: of a rotation in between, the date then says too early an end for
+            // the new value, not the next rotation's for the old one.
+            let ends = join_all(batch.iter().map(|it| next_rotation(&client, &it.request))).await;
+            let found = self.values(&client, &batch).await;
             let valid = |(found, end): (Fetch<Payload>, Result<Option<SystemTime>, FetchError>)| {
                 Ok(match end? {
                     Some(end) => found?.valid_until(end),
@@ -136,47 +145,74 @@ impl Source for SecretsManager {
 }
 
 impl SecretsManager {
-    /// The values of a batch: the current ones in one call where that is possible.
-    async fn values(&self, client: &Client, requests: &[Request]) -> Vec<Fetch<Payload>> {
-        if requests.len() > 1 && self.batching.is_on() {
-            let secrets: Vec<&str> = requests.iter().map(|it| it.secret.as_str()).collect();
-            match batch::current(client, &secrets).await {
-                Ok(found) => {
-                    self.batching.succeeded();
-                    return found.into_iter().map(|found| Ok(found?.fetched())).collect();
+    /// The values of a batch, which is of several requests only if all want what is current.
+    async fn values(&self, client: &Client, batch: &[Wanted<Request>]) -> Vec<Fetch<Payload>> {
+        if let [Wanted { request: Request { secret, which, .. }, held, .. }] = batch {
+            match which {
+                Which::Current => {}
+                Which::CurrentAndPrevious => {
+                    return vec![pair(client, secret, held.as_ref()).await];
                 }
-                Err(error) if self.batching.falls_back(&error) => {}
-                Err(error) => return requests.iter().map(|_| Err(error.clone())).collect(),
+                Which::Version { id, stage } => {
+                    let found = one(client, secret, id.as_deref(), stage.as_deref()).await;
+                    return vec![found.map(Found::fetched).map_err(failure)];
+                }
             }
         }
-        join_all(requests.iter().map(|request| value(client, request))).await
+        // With and without its rotation followed, one secret is asked for twice.
+        let secrets: BTreeSet<&str> = batch.iter().map(|it| &*it.request.secret).collect();
+        let secrets: Vec<&str> = secrets.into_iter().collect();
+        let found = self.current(client, &secrets).await;
+        batch.iter().map(|it| Ok(found[&*it.request.secret].clone()?.fetched())).collect()
     }
-}
 
-async fn value(client: &Client, request: &Request) -> Fetch<Payload> {
-    let one = |id, stage| one(client, &request.secret, id, stage);
-    match &request.which {
-        Which::Current => Ok(one(None, None).await.map_err(failure)?.fetched()),
-        Which::Version { id, stage } => {
-            Ok(one(id.as_deref(), stage.as_deref()).await.map_err(failure)?.fetched())
+    /// Current values: in one call where that is possible.
+    async fn current<'a>(
+        &self,
+        client: &Client,
+        secrets: &[&'a str],
+    ) -> HashMap<&'a str, Result<Found, FetchError>> {
+        if secrets.len() > 1 && self.batching.is_on() {
+            match batch::current(client, secrets).await {
+                Ok(found) => {
+                    self.batching.succeeded();
+                    return found;
+                }
+                Err(error) if self.batching.falls_back(&error) => {}
+                Err(error) => {
+                    let failure = failure(error);
+                    return secrets.iter().map(|&it| (it, Err(failure.clone()))).collect();
+                }
+            }
         }
-        Which::CurrentAndPrevious => pair(client, &request.secret).await,
+        let found = secrets.iter().map(|secret| one(client, secret, None, None));
+        let found = join_all(found).await.into_iter().map(|it| it.map_err(failure));
+        secrets.iter().copied().zip(found).collect()
     }
 }
 
-/// The current and the previous value, of one state of the secret's rotation: what is current is
-/// asked for first, so that a rotation in between shows in that both are the same.
-async fn pair(client: &Client, secret: &str) -> Fetch<Payload> {
+/// The current and the previous value, of one state of the secret's rotation: what is current must be
+/// so before and after the previous value is asked for, and must not be that value. A pair that is
+/// held already has been found to be one.
+async fn pair(client: &Client, secret: &str, held: Option<&Version>) -> Fetch<Payload> {
+    let current = async || one(client, secret, None, None).await.map_err(failure);
+    let mut before = current().await?;
     for _ in 0..ATTEMPTS {
-        let current = one(client, secret, None, None).await.map_err(failure)?;
         let previous = match one(client, secret, None, Some(PREVIOUS)).await {
             Ok(previous) => Some(previous),
             Err(error) if is_missing(&error) => None,
             Err(error) => return Err(failure(error)),
         };
-        if previous.as_ref().is_none_or(|previous| previous.version() != current.version()) {
-            return Ok(current.fetched_with(previous));
+        let version = before.version_with(previous.as_ref());
+        if version.is_some() && version.as_ref() == held {
+            return Ok(before.fetched_with(previous));
         }
+        let after = current().await?;
+        let moved = previous.as_ref().is_some_and(|it| it.version() == before.version());
+        if !moved && after.version() == before.version() {
+            return Ok(before.fetched_with(previous));
+        }
+        before = after;
     }
     let cause = format!("it was rotated between two calls, {ATTEMPTS} times over");
     Err(FetchError::new(ErrorKind::Source, cause))
@@ -191,12 +227,7 @@ async fn one(
     let call = client.get_secret_value().secret_id(secret);
     let call = call.set_version_id(id.map(str::to_owned));
     let answer = call.set_version_stage(stage.map(str::to_owned)).send().await?;
-    Ok(Found::new(
-        answer.version_id,
-        answer.created_date,
-        answer.secret_string,
-        answer.secret_binary,
-    ))
+    Ok(Found::new(answer.version_id, answer.secret_string, answer.secret_binary))
 }
 
 fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::aws::{Answer, Call};
 use crate::fixture::{HOUR, MINUTE, SECOND, World};
 
-const READER: &str = "arn:aws:iam::111122223333:role/reader";
+pub(crate) const READER: &str = "arn:aws:iam::111122223333:role/reader";
 const OTHER: &str = "arn:aws:iam::444455556666:role/path/other";
 
 /// The SDK's clock is the test's.
@@ -41,7 +41,7 @@ fn world() -> World {
 }
 
 /// As STS answers: keys that are called as the role is.
-fn assume_role(call: &Call, expires: SystemTime) -> Answer {
+pub(crate) fn assume_role(call: &Call, expires: SystemTime) -> Answer {
     let role = if call.text.contains("reader") { "reader" } else { "other" };
     let expires = DateTime::from(expires).fmt(Format::DateTime).unwrap();
     Answer::Say(

@@ -1,4 +1,4 @@
-//! What the crate prints, logs or puts into an error, so that a test can look for values in it.
+//! What the crate shows of values: in `Debug`, in errors, in traces.
 
 use std::cell::RefCell;
 use std::error::Error as _;
@@ -68,6 +68,11 @@ impl Seen {
             cause = error.source();
         }
         error.others().iter().for_each(|other| self.error(other));
+    }
+
+    /// How often this was seen.
+    pub(crate) fn count(&self, part: &str) -> usize {
+        SEEN.with_borrow(|seen| String::from_utf8_lossy(seen).matches(part).count())
     }
 
     /// Checks that all of `parts` were seen, and no value.

@@ -6,9 +6,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::time::SystemTime;
 
-use aws_smithy_types::{Blob, DateTime};
+use aws_smithy_types::Blob;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -32,23 +31,15 @@ enum Content {
 }
 
 impl Found {
-    pub(super) fn new(
-        id: Option<String>,
-        created: Option<DateTime>,
-        text: Option<String>,
-        binary: Option<Blob>,
-    ) -> Self {
-        let created = created.and_then(|created| SystemTime::try_from(created).ok());
-        let version = id.map(Version::new).map(|version| match created {
-            Some(created) => version.changed_at(created),
-            None => version,
-        });
+    /// The id alone is its version: it is never given to another content, while the dates that come
+    /// with it are not the same in all answers.
+    pub(super) fn new(id: Option<String>, text: Option<String>, binary: Option<Blob>) -> Self {
         let content = match (text, binary) {
             (Some(text), _) => Content::Text(SecretString::from(text)),
             (None, Some(binary)) => Content::Binary(SecretSlice::from(binary.into_inner())),
             (None, None) => Content::Nothing,
         };
-        Self { content, version }
+        Self { content, version: id.map(Version::new) }
     }
 
     pub(super) fn version(&self) -> Option<&Version> {
@@ -59,18 +50,22 @@ impl Found {
         Fetched::current(Payload { current: self.content, previous: None }, self.version)
     }
 
-    /// Both as one value, whose version is that of both.
-    pub(super) fn fetched_with(self, previous: Option<Found>) -> Fetched<Payload> {
-        let version = match (&self.version, previous.as_ref().map(Found::version)) {
-            (Some(current), Some(Some(previous))) => {
-                Some(Version::new(format_args!("{current}, {previous}")))
+    /// The version of both.
+    pub(super) fn version_with(&self, previous: Option<&Found>) -> Option<Version> {
+        let current = self.version.as_ref()?;
+        match previous {
+            Some(previous) => {
+                Some(Version::new(format_args!("{current}, {}", previous.version.as_ref()?)))
             }
-            (Some(current), None) => Some(current.clone()),
-            _ => None,
-        };
-        let previous = previous.map(|it| Payload { current: it.content, previous: None });
-        let payload = Payload { current: self.content, previous: previous.map(Box::new) };
-        Fetched::current(payload, version)
+            None => Some(current.clone()),
+        }
+    }
+
+    /// Both as one value.
+    pub(super) fn fetched_with(self, previous: Option<Found>) -> Fetched<Payload> {
+        let version = self.version_with(previous.as_ref());
+        let previous = previous.map(|it| Box::new(Payload { current: it.content, previous: None }));
+        Fetched::current(Payload { current: self.content, previous }, version)
     }
 }
 
@@ -101,25 +96,24 @@ impl Payload {
         }
     }
 
-    /// One field of a JSON object: a string as it is, anything else as its JSON text.
-    pub(super) fn field(&self, name: &str) -> Result<SecretString, DecodeError> {
-        let text = self.text()?.expose_secret();
-        let fields: HashMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_str(text).map_err(|_| DecodeError::new("not a JSON object"))?;
-        match fields.get(name).map(|value| value.get()) {
-            None | Some("null") => {
-                Err(DecodeError::new(format!("the JSON object has no field `{name}`")))
-            }
-            Some(quoted) if quoted.starts_with('"') => {
-                let text: Zeroizing<String> = decode::json::<String>(quoted)?.into();
-                Ok(SecretString::from(text.as_str()))
-            }
-            Some(text) => Ok(SecretString::from(text)),
-        }
-    }
-
     pub(super) fn previous(&self) -> Option<&Payload> {
         self.previous.as_deref()
+    }
+}
+
+/// One field of a JSON object: a string as it is, anything else as its JSON text.
+pub(super) fn field(object: &SecretString, name: &str) -> Result<SecretString, DecodeError> {
+    let fields: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object.expose_secret())
+        .map_err(|_| DecodeError::new(format!("no JSON object, so there is no field `{name}`")))?;
+    match fields.get(name).map(|value| value.get()) {
+        None | Some("null") => {
+            Err(DecodeError::new(format!("the JSON object has no field `{name}`, or it is null")))
+        }
+        Some(quoted) if quoted.starts_with('"') => {
+            let text: Zeroizing<String> = decode::json::<String>(quoted)?.into();
+            Ok(SecretString::from(text.as_str()))
+        }
+        Some(text) => Ok(SecretString::from(text)),
     }
 }
 
@@ -132,7 +126,7 @@ impl fmt::Debug for Payload {
 /// A secret's current value and the one before it, of one state of its rotation.
 ///
 /// While a rotation is going on both may be in use: accept either, and write with the current one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WithPrevious<T> {
     /// The value of stage AWSCURRENT.
     pub current: T,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::de::DeserializeOwned;
 
-use super::content::{Payload, WithPrevious, both};
+use super::content::{Payload, WithPrevious, both, field};
 use super::{CURRENT, Request, Rotation, SecretsManager, Which};
-use crate::decode;
+use crate::decode::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 
@@ -51,18 +51,33 @@ impl Entry<OneSecret, SecretString> {
         self.decoded(|payload| payload.binary().cloned())
     }
 
-    /// A value of type `T` from the secret's JSON text.
+    /// A value of type `T` from the JSON text of the secret, or of the [`field`](Self::field) chosen
+    /// before.
     ///
     /// What `T` holds is `T`'s to protect: give its secret fields the type [`SecretString`].
     pub fn json<T: DeserializeOwned>(self) -> Entry<OneSecret, T> {
-        self.decoded(|payload| decode::json(payload.text()?.expose_secret()))
+        self.then(|text| decode::json(text.expose_secret()))
     }
 
     /// One field of a secret that is a JSON object: a string as it is, anything else as its JSON
-    /// text. That it is missing or null is a decode error.
+    /// text. That it is missing or null is a decode error. A second call goes one level deeper.
     pub fn field(self, name: impl Into<String>) -> Entry<OneSecret, SecretString> {
         let name = name.into();
-        self.decoded(move |payload| payload.field(&name))
+        self.then(move |object| field(object, &name))
+    }
+
+    /// The same entry, its text decoded further.
+    fn then<U>(
+        self,
+        convert: impl Fn(&SecretString) -> Result<U, DecodeError> + Send + Sync + 'static,
+    ) -> Entry<OneSecret, U> {
+        let Self { asks, options, decode } = self;
+        let convert = Arc::new(convert);
+        let decode = move |payload: &Payload| {
+            let convert = Arc::clone(&convert);
+            decode(payload)?.and_then(move |text| convert(&text))
+        };
+        Entry { asks, options, decode: Arc::new(decode) }
     }
 }
 
@@ -85,7 +100,9 @@ impl<T> Entry<OneSecret, T> {
     /// The current value and the one before it as one consistent value, for the overlap of a
     /// rotation, in which both may be in use. Decode first: `.json::<T>().with_previous()`.
     ///
-    /// Takes two calls of `secretsmanager:GetSecretValue`, and no part in batches.
+    /// Takes calls of `secretsmanager:GetSecretValue` alone, and no part in batches: two, and a third
+    /// that makes sure of what is new. If rotations take it apart time and again, that is an error
+    /// ([`ErrorKind::Source`]).
     pub fn with_previous(mut self) -> Entry<OneSecret, WithPrevious<T>>
     where
         T: Send + 'static,
@@ -99,12 +116,13 @@ impl<T> Entry<OneSecret, T> {
         Entry { asks: self.asks, options: self.options, decode: Arc::new(decode) }
     }
 
-    /// Lets no value outlive the date at which its secret is to be rotated next, however long its max
+    /// Lets no value outlive the date by which its secret is to be rotated next, however long its max
     /// age is.
     ///
-    /// Calls `secretsmanager:DescribeSecret` with each fetch, and needs the permission for it. The
-    /// date says from when on the service may rotate; a value that is fetched between that and the
-    /// rotation itself has its max age.
+    /// Calls `secretsmanager:DescribeSecret` before each fetch, and needs the permission for it. The
+    /// date is the latest at which the service will rotate; it may do so before, and fail to do so by
+    /// then. So the date only ever shortens the max age, and one that has passed says nothing: keep a
+    /// max age that suits a secret which changes at any time.
     #[must_use]
     pub fn follow_rotation(mut self) -> Self {
         self.asks.rotation = Rotation::Followed;
@@ -138,7 +156,7 @@ impl OneSecret {
     ) -> Result<Declared<SecretsManager>, Error> {
         let invalid = |message: String| Err(Error::new(ErrorKind::Declaration, message));
         let Self { secret, id, stage, pair, rotation, place } = self;
-        if !is_secret(&secret) || name.is_none() {
+        if !is_secret(&secret) {
             return invalid(format!("\"{secret}\" is not the name or ARN of a secret"));
         }
         if [&id, &stage].into_iter().flatten().any(String::is_empty) {

@@ -3,6 +3,8 @@
 mod acceptance;
 mod batches;
 mod failures;
+mod places;
 mod rotation;
+mod secrets;
 mod store;
 mod types;

@@ -38,6 +38,19 @@ async fn a_secret_is_text_json_or_one_field_of_it_from_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_chosen_of_a_secret_is_what_is_decoded_further() {
+    let world = World::new();
+    world.aws.put_secret("db", r#"{"main": {"host": "h", "ports": [1, 2]}, "ports": 7}"#).await;
+    let mut builder = world.builder();
+    let main = || secrets_manager::secret("db").field("main");
+    let host = builder.add(main().field("host").name("host"));
+    let ports = builder.add(main().field("ports").json::<Vec<u16>>().name("ports"));
+    let snapshot = builder.spawn().await.unwrap().snapshot().await;
+    assert_eq!(snapshot.get(host).unwrap().expose_secret(), "h");
+    assert_eq!(snapshot.get(ports).unwrap(), &[1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_secret_is_not_is_an_error_that_shows_nothing_of_it() {
     let world = World::new();
     world.aws.put_secret("text", "hunter2").await;
