@@ -15,5 +15,6 @@ mod fixture;
 mod roles;
 mod s3;
 mod secrets_manager;
+mod seen;
 mod ssm;
 mod steps;

@@ -41,7 +41,7 @@ fn world() -> World {
 }
 
 /// As STS answers: keys that are called as the role is.
-fn assume_role(call: &Call, expires: SystemTime) -> Answer {
+pub(crate) fn assume_role(call: &Call, expires: SystemTime) -> Answer {
     let role = if call.text.contains("reader") { "reader" } else { "other" };
     let expires = DateTime::from(expires).fmt(Format::DateTime).unwrap();
     Answer::Say(
