@@ -1,4 +1,4 @@
-//! The body of an answer, which must be whole and no larger than allowed.
+//! The body of an answer, which must be no larger than allowed.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
 
-/// What is left of a body. The SDK verifies its checksum, if the answer has one, when the last of it
-/// is read; whether it is as long as it was said to be is verified here.
+/// What is left of a body. When it has come to its end, the SDK verifies that it is as long as the
+/// answer said, and its checksum, if there is one: what is wrong then takes the place of the end.
 pub(super) struct Body {
     stream: ByteStream,
     length: Option<u64>,
@@ -47,21 +47,13 @@ impl Body {
         Ok(all.into())
     }
 
-    /// The next part of it; `None` at its end, if that is where the service said it would be.
+    /// The next part of it; `None` at its end.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         let broken = |error| FetchError::new(ErrorKind::Source, Broken(error));
-        if let Some(chunk) = self.stream.try_next().await.map_err(broken)? {
-            self.read += chunk.len() as u64;
-            self.allow(self.read)?;
-            return Ok(Some(chunk));
-        }
-        match self.length {
-            Some(length) if length != self.read => {
-                let cause = format!("the body has {} bytes, and should have {length}", self.read);
-                Err(FetchError::new(ErrorKind::Source, cause))
-            }
-            _ => Ok(None),
-        }
+        let next = self.stream.try_next().await.map_err(broken)?;
+        self.read += next.as_ref().map_or(0, Bytes::len) as u64;
+        self.allow(self.read)?;
+        Ok(next)
     }
 
     fn allow(&self, bytes: u64) -> Result<(), FetchError> {

@@ -14,6 +14,7 @@ use lambda_cache::{Builder, Cache, Clock, Error, ErrorKind, Key};
 use super::store::{Directory, object, read};
 use crate::aws::{Answer, Aws};
 use crate::fixture::{MINUTE, SECOND, World};
+use crate::roles::builder;
 
 /// An entry in memory and one in a file, both of an object that is "old".
 struct Both {
@@ -25,9 +26,9 @@ struct Both {
 }
 
 impl Both {
-    async fn new(build: impl FnOnce(Builder) -> Builder) -> Self {
+    async fn new(options: impl FnOnce(Builder) -> Builder) -> Self {
         let (world, directory) = (World::bucket([("object", "old")]).await, Directory::new());
-        let mut builder = build(world.builder());
+        let mut builder = options(builder(&world));
         let entry = || s3::object("s3://conf/object").max_bytes(8);
         let memory = builder.add(entry().text());
         let file = builder.add(entry().to_file(directory.file("file")).name("file"));
@@ -94,7 +95,7 @@ async fn cut_off(length: usize, sent: &'static [&'static str], breaks: bool) {
     let (errors, ()) = tokio::join!(both.errors(), feed);
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::Source, "{error}");
-        let expected = if breaks { "connection reset" } else { "and should have" };
+        let expected = if breaks { "connection reset" } else { "Invalid Content-Length" };
         assert!(error.to_string().contains(expected), "{error}");
     }
     both.recover().await;

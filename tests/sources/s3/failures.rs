@@ -113,10 +113,16 @@ async fn a_service_in_trouble_is_a_failure_of_the_source() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_no_xml_is_a_failure_of_the_source() {
-    for body in ["", "<html>", "<Error><Code>NoSuch", "{\"code\": \"NoSuchKey\"}"] {
+    for body in ["<html>", "<Error><Code>Intern", "{\"code\": \"NoSuchKey\"}"] {
         let error = failure(move || Answer::Say(404, body.to_owned())).await;
         assert_eq!(error.kind(), ErrorKind::Source, "{body}: {error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_404_without_a_word_is_not_found() {
+    let error = failure(|| Answer::Say(404, String::new())).await;
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,8 +12,8 @@ use aws_sdk_s3::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http_body_util::Channel;
 use http_body_util::channel::Sender;
+use http_body_util::{BodyExt, Channel};
 
 use crate::aws::{Answer, Aws, Call, HOME};
 use crate::fixture::World;
@@ -89,7 +89,7 @@ impl Answer {
     /// An object whose body comes as the test sends it.
     pub(super) fn streamed(etag: &str, length: usize) -> (Sender<Bytes, io::Error>, Self) {
         let (sender, body) = Channel::new(1);
-        let response = object(etag, length, SdkBody::from_body_1_x(body));
+        let response = object(etag, length, SdkBody::from_body_1_x(body.fuse()));
         (sender, Self::Http(Box::new(response)))
     }
 }
