@@ -200,3 +200,45 @@ impl StdError for FileError {
         Some(&self.source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A fetch has written its file, and dawdles before the rename: what happens meanwhile?
+    fn written_late(meanwhile: impl FnOnce(&Arc<TargetFile>, Turn)) -> io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("file");
+        fs::write(&path, "old")?;
+        let target = Arc::new(TargetFile::new(path.clone()));
+        let turn = target.begin();
+        let (number, mut beside) = (turn.number, target.beside()?);
+        beside.write_all(b"new")?;
+        meanwhile(&target, turn);
+        let replaced = target.replace(number, beside, None);
+        assert_eq!(fs::read_dir(directory.path())?.count(), 1, "nothing is left beside it");
+        let expected = if replaced.is_ok() { "new" } else { "old" };
+        assert_eq!(fs::read_to_string(path)?, expected);
+        replaced
+    }
+
+    #[test]
+    fn a_fetch_whose_turn_it_is_replaces_the_file() {
+        let mut turns = Vec::new();
+        assert!(written_late(|_, turn| turns.push(turn)).is_ok());
+    }
+
+    #[test]
+    fn a_fetch_that_is_dropped_while_it_renames_changes_nothing() {
+        assert!(written_late(|_, turn| drop(turn)).is_err());
+    }
+
+    #[test]
+    fn a_fetch_that_is_overtaken_changes_nothing() {
+        let mut turns = Vec::new();
+        let overtaken = written_late(|target, turn| turns.extend([turn, target.begin()]));
+        assert!(overtaken.is_err());
+    }
+}
