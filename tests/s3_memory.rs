@@ -128,7 +128,6 @@ async fn an_object_of_100_mib_costs_little_memory_when_it_changes_and_no_body_wh
     assert_eq!(fs::metadata(&path).unwrap().len(), SIZE);
     assert_eq!(server.answers(), [(200, SIZE)]);
     assert!(cost < 32 * MIB, "{} KiB", cost / 1024);
-    println!("changed, to a file: {} KiB above {} KiB", cost / 1024, base / 1024);
 
     for _ in 0..2 {
         cache.refresh(file).await.unwrap();
@@ -139,5 +138,4 @@ async fn an_object_of_100_mib_costs_little_memory_when_it_changes_and_no_body_wh
     assert_eq!(cache.get(bytes).await.unwrap().len() as u64, SIZE);
     let cost = memory("VmHWM") - base;
     assert!(cost >= SIZE, "{} KiB", cost / 1024);
-    println!("in memory: {} KiB above {} KiB", cost / 1024, base / 1024);
 }

@@ -84,13 +84,15 @@ impl Entry<OneObject, Bytes> {
     /// The object in a file at `path`, made absolute, which is what the entry holds.
     ///
     /// It is streamed into a file beside that, which then takes its place: whoever opens the path gets
-    /// the whole old object or the whole new one, of which only this process's user has the right to
-    /// read. An object that breaks off or is damaged, or a disk that is full, is the entry's error, and
-    /// leaves the old file. If the file is gone at a refresh, it is written anew. For the time of a
-    /// refresh there have to be room for both files and a name that begins with a dot and ends in
-    /// `.lambda-cache`; what a killed process leaves of those, the next one removes.
+    /// the whole old object or the whole new one. An object that breaks off or is damaged, or a disk
+    /// that is full, is the entry's error, and leaves the old file. If the file is gone at a refresh,
+    /// it is written anew. Only this process's user may read it.
     ///
-    /// Two entries may hold one file if they ask for the same; otherwise they are an error at
+    /// The disk needs room for both files while one replaces the other (Lambda's `/tmp` has 512 MB
+    /// unless configured otherwise). The name of the unfinished one begins with a dot and ends in
+    /// `.lambda-cache`; if the process is killed, the next one that writes the target removes it.
+    ///
+    /// Entries that ask for the same may share a file; others with one path are an error at
     /// [`spawn`](crate::Builder::spawn).
     pub fn to_file(mut self, path: impl Into<PathBuf>) -> Entry<OneObject, PathBuf> {
         self.asks.to = To::File(path.into());

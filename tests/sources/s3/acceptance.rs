@@ -87,6 +87,7 @@ async fn a13_an_unchanged_object_is_not_downloaded_again_when_it_has_expired() {
         assert_eq!(written(), first, "the file is the one that was");
         let calls = world.aws.calls();
         let [call] = &*calls else { panic!("{calls:?}") };
+        assert_eq!(call.method, "GET");
         assert_eq!(call.if_none_match(), Some(before.version().as_str()));
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use aws_smithy_types::checksum_config::ResponseChecksumValidation;
 use bytes::Bytes;
 use http_body_util::channel::Sender;
 use lambda_cache::sources::s3;
@@ -145,6 +146,23 @@ async fn a_body_whose_checksum_is_wrong_leaves_the_old_value() {
         assert_eq!(snapshot.get(both.memory).unwrap(), "new");
         assert_eq!(read(snapshot.get(both.file).unwrap()), "new");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checksums_are_verified_even_if_the_configuration_does_without() {
+    let world = World::new();
+    world.aws.script(|_| {
+        let mut response = object("\"new\"", 3, "new");
+        response.headers_mut().insert("x-amz-checksum-crc32", "AAAAAQ==");
+        Some(Answer::Http(Box::new(response)))
+    });
+    let config = world.aws.config().into_builder();
+    let config = config.response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+    let mut builder = Cache::builder(&config.build());
+    builder.add(s3::object("s3://conf/object"));
+    let error = builder.spawn().await.unwrap_err();
+    assert!(error.to_string().contains("checksum mismatch"), "{error}");
+    assert_eq!(world.aws.calls()[0].header("x-amz-checksum-mode"), Some("ENABLED"));
 }
 
 #[tokio::test(start_paused = true)]
