@@ -7,17 +7,18 @@
 //! | version | the ETag |
 //! | promise of the service | strongly consistent |
 //!
-//! An object is decoded or put into its file only when it is whole: as long as the answer said, and,
-//! where S3 keeps a checksum of the whole object, of that checksum. (A checksum of an upload in parts
-//! that covers the parts' checksums only cannot be verified.)
+//! An object is decoded, or put into its file, only when it is whole: as long as the answer said, and
+//! of the checksum that came with it, if one did. (The checksum of an upload in parts that is made of
+//! the parts' checksums cannot be verified.)
 //!
-//! One attempt has 1.5 seconds for the head of the answer, unless the configuration has an attempt
-//! timeout of its own, and is made again by the SDK. The body counts against the operation timeout
-//! alone, 5 seconds by default. For a large object raise
-//! [`Builder::operation_timeout`](crate::Builder::operation_timeout) (100 MB may take 5 to 15 seconds
-//! in a small function); the SDK still gives up on a body that does not move for 5 seconds, which the
-//! configuration's stalled-stream protection can change. Mind that a fetch which is longer than
-//! handler and hold limit together is not made ahead of need.
+//! An attempt has 1.5 seconds until the head of the answer is there, unless the configuration has an
+//! attempt timeout of its own; the SDK makes up to three. The body has what is left of the operation
+//! timeout, which is 5 seconds by default, and at init of the init deadline, 8 seconds. Raise
+//! [`Builder::operation_timeout`](crate::Builder::operation_timeout) and
+//! [`Builder::init_deadline`](crate::Builder::init_deadline) for large objects (at 10 MB a second, 100
+//! MB take 10 seconds), or make their entries [`lazy`](crate::sources::Entry::lazy). A connection on which nothing
+//! moves is given up sooner: see the configuration's stalled-stream protection. Mind that a fetch which
+//! takes longer than handler and hold limit together is not made ahead of need.
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Settings { limit: u32 }

@@ -188,7 +188,9 @@ async fn an_object_larger_than_allowed_is_refused_before_its_body_is_read() {
         assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
         assert!(error.to_string().contains("larger than the 8 bytes allowed"), "{error}");
     }
-    for mut sender in std::mem::take(&mut *senders.lock().unwrap()) {
+    let senders = std::mem::take(&mut *senders.lock().unwrap());
+    assert_eq!(senders.len(), 2);
+    for mut sender in senders {
         assert!(sender.send_data(Bytes::from_static(b"n")).await.is_err(), "it is not read");
     }
     both.recover().await;
@@ -277,7 +279,7 @@ async fn a_body_that_stalls_is_given_up_sooner_than_a_long_operation_timeout() {
         assert!(error.source().is_some_and(said_throughput), "{error}");
     }
     let took = both.world.clock.now().monotonic() - before;
-    assert!(took <= 10 * SECOND, "{took:?}");
+    assert!(took < 7 * SECOND, "{took:?}");
     both.recover().await;
 }
 
