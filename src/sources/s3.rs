@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | operations | `s3:GetObject`, one call an object; after the first with `If-None-Match`, so that an object that has not changed costs a 304 and no body |
-//! | permissions | `s3:GetObject` on the object, `s3:GetObjectVersion` for a version id; `kms:Decrypt` for objects under a key of yours; `s3:ListBucket` on the bucket, or an object that does not exist is refused (403, [`ErrorKind::Denied`](crate::ErrorKind::Denied)) rather than missing (404, [`ErrorKind::NotFound`](crate::ErrorKind::NotFound)) |
+//! | permissions | `s3:GetObject` on the object, `s3:GetObjectVersion` for a version id; `kms:Decrypt` for objects under a key of yours; `s3:ListBucket` on the bucket, or an object that does not exist is refused (403, [`ErrorKind::Denied`]) rather than missing (404, [`ErrorKind::NotFound`]) |
 //! | version | the ETag |
 //! | promise of the service | strongly consistent |
 //!

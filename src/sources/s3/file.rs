@@ -1,7 +1,7 @@
 //! A file that an object is put into: replaced as a whole, and by nothing but the newest fetch.
 
 use std::error::Error as StdError;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
@@ -102,11 +102,15 @@ impl TargetFile {
     /// `/tmp` when a function runs into its timeout, and there is not much of it.
     fn sweep(&self) {
         let prefix = self.unfinished();
-        for entry in fs::read_dir(self.directory()).into_iter().flatten().flatten() {
-            let name = entry.file_name();
+        // Between the two is one random word: more is an unfinished file of a longer name than this.
+        let is_ours = |name: &OsStr| {
             let name = name.as_encoded_bytes();
-            if name.starts_with(prefix.as_encoded_bytes()) && name.ends_with(UNFINISHED.as_bytes())
-            {
+            let name = name.strip_prefix(prefix.as_encoded_bytes());
+            let word = name.and_then(|rest| rest.strip_suffix(UNFINISHED.as_bytes()));
+            word.is_some_and(|word| word.iter().all(u8::is_ascii_alphanumeric))
+        };
+        for entry in fs::read_dir(self.directory()).into_iter().flatten().flatten() {
+            if is_ours(&entry.file_name()) {
                 _ = fs::remove_file(entry.path());
             }
         }

@@ -67,7 +67,13 @@ async fn a_directory_that_does_not_exist_is_the_entrys_error_and_no_other_ones()
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_process_left_is_removed_and_nothing_else() {
     let (world, directory) = (World::bucket([("object", "content")]).await, Directory::new());
-    let others = ["file.lambda-cache", ".file.txt", ".other.a1B2c3.lambda-cache", ".file"];
+    let others = [
+        ".file",
+        ".file.bin.a1B2c3.lambda-cache",
+        ".file.txt",
+        ".other.a1B2c3.lambda-cache",
+        "file.lambda-cache",
+    ];
     for name in others.iter().chain(&[".file.a1B2c3.lambda-cache", ".file.x.lambda-cache"]) {
         fs::write(directory.file(name), "half").unwrap();
     }
