@@ -137,7 +137,7 @@ impl Source for S3 {
 }
 
 async fn get(client: &Client, wanted: Wanted<Request>) -> Fetch<Payload> {
-    let Wanted { request, held } = wanted;
+    let Wanted { request, held, .. } = wanted;
     match &request.target {
         Target::Memory => {
             let Some(object) = ask(client, &request, held).await? else {

@@ -1,4 +1,4 @@
-//! What could be seen by somebody who must not see a value.
+//! What the crate prints, logs or puts into an error, so that a test can look for values in it.
 
 use std::cell::RefCell;
 use std::error::Error as _;
