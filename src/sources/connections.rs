@@ -3,8 +3,6 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::fmt;
-#[cfg(feature = "s3")]
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Source;
@@ -21,9 +19,9 @@ pub struct Connections {
     #[cfg(feature = "aws")]
     aws: Option<Aws>,
     made: HashMap<(TypeId, String), Shared>,
-    /// Files that entries are written to, and what is written to each.
+    /// The files that objects are put into.
     #[cfg(feature = "s3")]
-    files: HashMap<PathBuf, String>,
+    pub(super) files: super::s3::Claims,
 }
 
 impl Connections {
@@ -43,21 +41,6 @@ impl Connections {
         let source = Arc::new(make(self));
         self.made.insert(key, Arc::clone(&source) as Shared);
         source
-    }
-
-    /// Reserves a file for what is written to it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Declaration`] if something else is.
-    #[cfg(feature = "s3")]
-    pub(crate) fn claim_file(&mut self, path: &Path, what: &str) -> Result<(), Error> {
-        let owner = self.files.entry(path.to_owned()).or_insert_with(|| what.to_owned());
-        if owner == what {
-            return Ok(());
-        }
-        let message = format!("the file {} is also that of {owner}", path.display());
-        Err(Error::new(ErrorKind::Declaration, message))
     }
 
     /// The source of a service at `place`, with a client of its own.

@@ -3,13 +3,22 @@
 //! | | |
 //! |---|---|
 //! | operations | `s3:GetObject`, one call an object; after the first with `If-None-Match`, so that an object that has not changed costs a 304 and no body |
-//! | permissions | `s3:GetObject` on the object (`s3:GetObjectVersion` for a version id); `kms:Decrypt` for objects under a key of yours. Without `s3:ListBucket` on the bucket an object that does not exist is refused (403), not missing |
+//! | permissions | `s3:GetObject` on the object, `s3:GetObjectVersion` for a version id; `kms:Decrypt` for objects under a key of yours; `s3:ListBucket` on the bucket, or an object that does not exist is refused (403, [`ErrorKind::Denied`]) rather than missing (404, [`ErrorKind::NotFound`]) |
 //! | version | the ETag |
 //! | promise of the service | strongly consistent |
 //!
-//! The body of a large object may take longer than the operation timeout, 5 seconds by default: raise
-//! [`Builder::operation_timeout`](crate::Builder::operation_timeout), and mind that a fetch which is
-//! longer than handler and hold limit together is not made ahead of need.
+//! An object is decoded, or put into its file, only when it is whole: as long as the answer said, and
+//! of the checksum that came with it, if one did. (The checksum of an upload in parts that is made of
+//! the parts' checksums cannot be verified.)
+//!
+//! An attempt has 1.5 seconds until the head of the answer is there, unless the configuration has an
+//! attempt timeout of its own; the SDK makes up to three. The body has what is left of the operation
+//! timeout, which is 5 seconds by default, and at init of the init deadline, 8 seconds. Raise
+//! [`Builder::operation_timeout`](crate::Builder::operation_timeout) and
+//! [`Builder::init_deadline`](crate::Builder::init_deadline) for large objects (at 10 MB a second, 100
+//! MB take 10 seconds), or make their entries [`lazy`](crate::sources::Entry::lazy). A connection on which nothing
+//! moves is given up sooner: see the configuration's stalled-stream protection. Mind that a fetch which
+//! takes longer than handler and hold limit together is not made ahead of need.
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Settings { limit: u32 }
@@ -24,7 +33,9 @@
 //! ```
 
 mod body;
+mod claims;
 mod entries;
+mod file;
 mod uri;
 
 use std::error::Error as StdError;
@@ -34,16 +45,19 @@ use std::sync::Arc;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
 
+use self::body::Body;
+use self::file::TargetFile;
 use self::uri::Location;
 use super::aws::{self, Place, failure};
 use super::{BoxFuture, Connections, Fetch, FetchError, Fetched, Source, Wanted};
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 
+pub(crate) use claims::Claims;
 pub use entries::{OneObject, object};
 
 /// S3 at one [`Place`], as a [`Source`].
@@ -65,7 +79,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Target {
     Memory,
-    File(PathBuf),
+    File(Arc<TargetFile>),
 }
 
 /// An object as it was put.
@@ -123,47 +137,80 @@ impl Source for S3 {
 }
 
 async fn get(client: &Client, wanted: Wanted<Request>) -> Fetch<Payload> {
-    let Request { location, version_id, most_bytes, target } = wanted.request;
-    // A file that has gone has to come again, whether or not the object has changed.
-    let held = wanted.held.filter(|_| match &target {
-        Target::Memory => true,
-        Target::File(path) => path.is_file(),
-    });
+    let Wanted { request, held, .. } = wanted;
+    match &request.target {
+        Target::Memory => {
+            let Some(object) = ask(client, &request, held).await? else {
+                return Ok(Fetched::unchanged());
+            };
+            let (body, version) = opened(object, &request)?;
+            Ok(Fetched::current(Payload::Memory(body.collect().await?), version))
+        }
+        Target::File(file) => {
+            // What counts is what the file holds: it may have gone, or be newer than what is held.
+            let (turn, payload) = (file.begin(), Payload::File(file.path().to_owned()));
+            let there = turn.held().await;
+            let Some(object) = ask(client, &request, there.clone()).await? else {
+                return Ok(Fetched::current(payload, there));
+            };
+            let (body, version) = opened(object, &request)?;
+            turn.write(body, version.as_ref()).await?;
+            Ok(Fetched::current(payload, version))
+        }
+    }
+}
+
+/// The object, unless it still is of this version.
+async fn ask(
+    client: &Client,
+    request: &Request,
+    unless: Option<Version>,
+) -> Result<Option<GetObjectOutput>, FetchError> {
     let call = client
         .get_object()
-        .bucket(location.bucket())
-        .key(location.key())
-        .set_version_id(version_id)
-        .set_if_none_match(held.map(|version| version.as_str().to_owned()))
+        .bucket(request.location.bucket())
+        .key(request.location.key())
+        .set_version_id(request.version_id.clone())
+        .set_if_none_match(unless.map(|version| version.as_str().to_owned()))
         .checksum_mode(ChecksumMode::Enabled);
-    let object = match call.send().await {
-        Ok(object) => object,
-        Err(error) if is_not_modified(&error) => return Ok(Fetched::unchanged()),
-        Err(error) => return Err(refused(error)),
-    };
-    let version = object.e_tag.as_ref().map(Version::new);
-    let body = body::Body::new(object.body, object.content_length, most_bytes)?;
-    let payload = match target {
-        Target::Memory => Payload::Memory(body.collect().await?),
-        Target::File(path) => {
-            body.write(&path).await?;
-            Payload::File(path)
-        }
-    };
-    Ok(Fetched::current(payload, version))
+    match call.send().await {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if status(&error) == Some(304) => Ok(None),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn opened(
+    object: GetObjectOutput,
+    request: &Request,
+) -> Result<(Body, Option<Version>), FetchError> {
+    let body = Body::new(object.body, object.content_length, request.most_bytes)?;
+    Ok((body, object.e_tag.map(Version::new)))
 }
 
 /// The SDK takes everything but a success for an error.
-fn is_not_modified(error: &SdkError<GetObjectError>) -> bool {
-    error.raw_response().is_some_and(|response| response.status().as_u16() == 304)
+fn status(error: &SdkError<GetObjectError>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
 }
 
 fn refused(error: SdkError<GetObjectError>) -> FetchError {
-    match error.code() {
-        Some("PermanentRedirect" | "AuthorizationHeaderMalformed") => {
-            FetchError::new(ErrorKind::Source, Elsewhere(error))
-        }
+    if is_elsewhere(&error) {
+        return FetchError::new(ErrorKind::Source, Elsewhere(error));
+    }
+    match status(&error) {
+        // Whatever its code: S3 says 503 to those who ask too much.
+        Some(503) => FetchError::new(ErrorKind::Throttled, error),
         _ => failure(error),
+    }
+}
+
+fn is_elsewhere(error: &SdkError<GetObjectError>) -> bool {
+    match error.code() {
+        Some("PermanentRedirect" | "IllegalLocationConstraintException") => true,
+        Some("AuthorizationHeaderMalformed") => {
+            error.message().is_some_and(|message| message.contains("region"))
+        }
+        _ => false,
     }
 }
 
@@ -173,7 +220,13 @@ struct Elsewhere(SdkError<GetObjectError>);
 
 impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bucket is in another region: name it with `.region(..)`")
+        let answer = self.0.raw_response();
+        match answer.and_then(|answer| answer.headers().get("x-amz-bucket-region")) {
+            Some(region) => {
+                write!(f, "the bucket is in {region}: add `.region(\"{region}\")` to the entry")
+            }
+            None => f.write_str("the bucket is in another region: name it with `.region(..)`"),
+        }
     }
 }
 

@@ -66,7 +66,8 @@ fn parameters(call: &Call) -> Answer {
     Answer::Say(200, json!({ "Parameters": found, "InvalidParameters": [] }).to_string())
 }
 
-fn builder(world: &World) -> Builder {
+/// Of caches whose SDKs go by the test's clock.
+pub(crate) fn builder(world: &World) -> Builder {
     let config: SdkConfig = world.aws.config();
     let config = config.into_builder().time_source(Wall(world.clock.clone())).build();
     Cache::builder(&config).clock(world.clock.clone()).mode(Mode::OnDemand).seed(1)

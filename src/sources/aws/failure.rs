@@ -41,10 +41,16 @@ pub(crate) fn kind_of(code: &str) -> ErrorKind {
         | "RequestLimitExceeded"
         | "ProvisionedThroughputExceeded"
         | "SlowDown" => ErrorKind::Throttled,
-        "AccessDenied" | "UnrecognizedClient" | "ExpiredToken" | "InvalidSignature"
-        | "InvalidKeyId" | "DecryptionFailure" => ErrorKind::Denied,
-        "NoSuchKey" | "NoSuchBucket" | "NoSuchVersion" => ErrorKind::NotFound,
-        _ if code.ends_with("NotFound") => ErrorKind::NotFound,
+        "AccessDenied"
+        | "UnrecognizedClient"
+        | "ExpiredToken"
+        | "InvalidSignature"
+        | "InvalidKeyId"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "SignatureDoesNotMatch"
+        | "DecryptionFailure" => ErrorKind::Denied,
+        _ if code.ends_with("NotFound") || code.starts_with("NoSuch") => ErrorKind::NotFound,
         _ => ErrorKind::Source,
     }
 }
@@ -60,6 +66,9 @@ mod tests {
         assert_eq!(kind_of("ParameterNotFound"), ErrorKind::NotFound);
         assert_eq!(kind_of("ParameterVersionNotFound"), ErrorKind::NotFound);
         assert_eq!(kind_of("NoSuchKey"), ErrorKind::NotFound);
+        assert_eq!(kind_of("NoSuchBucket"), ErrorKind::NotFound);
+        assert_eq!(kind_of("SlowDown"), ErrorKind::Throttled);
+        assert_eq!(kind_of("SignatureDoesNotMatch"), ErrorKind::Denied);
         assert_eq!(kind_of("InternalServerError"), ErrorKind::Source);
     }
 }

@@ -1,19 +1,16 @@
-//! The body of an answer: into memory, or into a file that is replaced as a whole.
+//! The body of an answer, which must be no larger than allowed.
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::Path;
 
-use aws_sdk_s3::primitives::ByteStream;
-use bytes::{Bytes, BytesMut};
-use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
+use aws_sdk_s3::primitives::{ByteStream, ByteStreamError};
+use bytes::Bytes;
 
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
 
-/// A body that must be whole, and not larger than allowed. The SDK verifies its checksum, if the
-/// object has one, when the last of it has been read.
+/// What is left of a body. When it has come to its end, the SDK verifies that it is as long as the
+/// answer said, and its checksum, if there is one: what is wrong then takes the place of the end.
 pub(super) struct Body {
     stream: ByteStream,
     length: Option<u64>,
@@ -22,70 +19,44 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// Fails if it is said to be longer than `most`, of which nothing has to be read then.
     pub(super) fn new(
         stream: ByteStream,
         length: Option<i64>,
         most: Option<u64>,
     ) -> Result<Self, FetchError> {
         let body = Self { stream, length: length.and_then(|it| it.try_into().ok()), most, read: 0 };
-        body.check(body.length.unwrap_or_default())?;
+        body.allow(body.length.unwrap_or_default())?;
         Ok(body)
     }
 
-    /// All of it in memory.
+    /// How many bytes have been read.
+    pub(super) fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// All of it, in memory.
     pub(super) async fn collect(mut self) -> Result<Bytes, FetchError> {
-        let length = self.length.unwrap_or_default();
-        let mut all = BytesMut::with_capacity(length.try_into().unwrap_or_default());
+        let mut all = Vec::new();
+        let length = self.length.unwrap_or_default().try_into().unwrap_or(usize::MAX);
+        // An object that its user allows may still be more than the machine has.
+        all.try_reserve_exact(length).map_err(|error| FetchError::new(ErrorKind::Source, error))?;
         while let Some(chunk) = self.next().await? {
             all.extend_from_slice(&chunk);
         }
-        Ok(all.freeze())
+        Ok(all.into())
     }
 
-    /// Into a file beside the target, which takes its place when it is whole: whoever opens the
-    /// target gets all of the old object or all of the new one. If this is dropped before, the file
-    /// is removed.
-    pub(super) async fn write(mut self, target: &Path) -> Result<(), FetchError> {
-        let failed = |source| {
-            FetchError::new(
-                ErrorKind::Source,
-                FileError { path: target.display().to_string(), source },
-            )
-        };
-        let directory = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let beside = NamedTempFile::new_in(directory).map_err(failed)?;
-        let file = beside.as_file().try_clone().map_err(failed)?;
-        let mut file = tokio::fs::File::from_std(file);
-        while let Some(chunk) = self.next().await? {
-            file.write_all(&chunk).await.map_err(failed)?;
-        }
-        // Only this tells what has become of the last write.
-        file.flush().await.map_err(failed)?;
-        beside.persist(target).map_err(|error| failed(error.error))?;
-        Ok(())
-    }
-
-    /// The next part of it; `None` at its end, if that is where the service said it would be.
-    async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+    /// The next part of it; `None` at its end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         let broken = |error| FetchError::new(ErrorKind::Source, Broken(error));
-        if let Some(chunk) = self.stream.try_next().await.map_err(broken)? {
-            self.read += chunk.len() as u64;
-            self.check(self.read)?;
-            return Ok(Some(chunk));
-        }
-        match self.length {
-            Some(length) if length != self.read => {
-                let cause = format!("the body ended after {} of {length} bytes", self.read);
-                Err(FetchError::new(ErrorKind::Source, cause))
-            }
-            _ => Ok(None),
-        }
+        let next = self.stream.try_next().await.map_err(broken)?;
+        self.read += next.as_ref().map_or(0, Bytes::len) as u64;
+        self.allow(self.read)?;
+        Ok(next)
     }
 
-    fn check(&self, bytes: u64) -> Result<(), FetchError> {
+    fn allow(&self, bytes: u64) -> Result<(), FetchError> {
         match self.most {
             Some(most) if bytes > most => {
                 let cause = format!("the object is larger than the {most} bytes allowed");
@@ -96,9 +67,9 @@ impl Body {
     }
 }
 
-/// The connection or the checksum.
+/// The connection, or what the SDK verifies.
 #[derive(Debug)]
-struct Broken(aws_sdk_s3::primitives::ByteStreamError);
+struct Broken(ByteStreamError);
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,24 +80,5 @@ impl fmt::Display for Broken {
 impl StdError for Broken {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&self.0)
-    }
-}
-
-/// What is wrong with a file, and which.
-#[derive(Debug)]
-struct FileError {
-    path: String,
-    source: std::io::Error,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the file {} could not be written", self.path)
-    }
-}
-
-impl StdError for FileError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
     }
 }

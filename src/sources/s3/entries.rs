@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::uri::Location;
-use super::{Payload, Request, S3, Target};
+use super::{Payload, Request, S3, Target, TargetFile};
 use crate::decode::{self, DecodeError};
 use crate::error::{Error, ErrorKind};
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
@@ -15,6 +15,8 @@ use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 /// What an object in memory may come to, unless its user says otherwise: a part of the smallest
 /// function's memory.
 const MOST_BYTES: u64 = 32 * 1024 * 1024;
+/// The longest name of a file, in bytes: systems take 255, and an unfinished one's is longer.
+const MOST_NAME: usize = 200;
 
 /// One object, in memory, as [`Bytes`].
 ///
@@ -79,19 +81,26 @@ impl Entry<OneObject, Bytes> {
         self.decoded(|payload| decode::json(payload.bytes()?))
     }
 
-    /// The object in a file at `path`, which is what the entry holds.
+    /// The object in a file at `path`, made absolute, which is what the entry holds.
     ///
     /// It is streamed into a file beside that, which then takes its place: whoever opens the path gets
-    /// the whole old object or the whole new one. A broken body or a full disk is the entry's error,
-    /// and leaves the old file. If the file is gone at a refresh, it is written anew. It is no one
-    /// else's: two entries with one path are an error at [`spawn`](crate::Builder::spawn).
+    /// the whole old object or the whole new one. An object that breaks off or is damaged, or a disk
+    /// that is full, is the entry's error, and leaves the old file. If the file is gone at a refresh,
+    /// it is written anew. Only this process's user may read it.
+    ///
+    /// The disk needs room for both files while one replaces the other (Lambda's `/tmp` has 512 MB
+    /// unless configured otherwise). The name of the unfinished one begins with a dot and ends in
+    /// `.lambda-cache`; if the process is killed, the next one that writes the target removes it.
+    ///
+    /// Entries that ask for the same may share a file; others with one path are an error at
+    /// [`spawn`](crate::Builder::spawn).
     pub fn to_file(mut self, path: impl Into<PathBuf>) -> Entry<OneObject, PathBuf> {
         self.asks.to = To::File(path.into());
         self.decoded(|payload| payload.file().map(Path::to_owned))
     }
 
     /// As [`to_file`](Self::to_file), in the temporary directory (`/tmp` in Lambda), under the entry's
-    /// name.
+    /// name, which must be a file's then.
     pub fn to_temporary_file(mut self) -> Entry<OneObject, PathBuf> {
         self.asks.to = To::TemporaryFile;
         self.decoded(|payload| payload.file().map(Path::to_owned))
@@ -143,13 +152,13 @@ impl Declare for OneObject {
         }
         let target = match self.to {
             To::Memory => Target::Memory,
-            To::File(path) => Target::File(absolute(&path).map_err(called)?),
+            To::File(path) => Target::File(file(&path).map_err(called)?),
             To::TemporaryFile => {
                 let name = self.name.as_ref().or(name.as_ref());
-                let file = name.filter(|name| is_file_name(name)).ok_or_else(|| {
+                let name = name.filter(|name| is_file_name(name)).ok_or_else(|| {
                     called(invalid(&self.uri, "gives a file no name: name the entry, or the file"))
                 })?;
-                Target::File(absolute(&std::env::temp_dir().join(file)).map_err(called)?)
+                Target::File(file(&std::env::temp_dir().join(name)).map_err(called)?)
             }
         };
         let most_bytes = match (&target, self.most_bytes) {
@@ -158,22 +167,31 @@ impl Declare for OneObject {
         };
         let request = Request { location, version_id: self.version_id, most_bytes, target };
         let source = S3::at(self.place, connections).map_err(called)?;
-        if let Target::File(path) = &request.target {
-            connections.claim_file(path, &request.to_string()).map_err(called)?;
+        if let Target::File(file) = &request.target {
+            connections.files.claim(file.path(), &source, &request).map_err(called)?;
         }
         Ok(Declared { source, request, name })
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Error> {
+fn file(path: &Path) -> Result<Arc<TargetFile>, Error> {
     let invalid = |why: &str| {
         let message = format!("\"{}\" is no path for a file: {why}", path.display());
         Error::new(ErrorKind::Declaration, message)
     };
-    if path.file_name().is_none() {
-        return Err(invalid("it ends in no name"));
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let why = match path.file_name() {
+        None => Some("it ends in no name"),
+        Some(name) if name.len() > MOST_NAME => Some("its name is longer than 200 bytes"),
+        _ if bytes.contains(&0) => Some("it has a NUL in it"),
+        _ if bytes.ends_with(b"/") || path.is_dir() => Some("it is that of a directory"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        return Err(invalid(why));
     }
-    std::path::absolute(path).map_err(|error| invalid(&error.to_string()))
+    let path = std::path::absolute(path).map_err(|error| invalid(&error.to_string()))?;
+    Ok(Arc::new(TargetFile::new(path)))
 }
 
 /// A name that stays within its directory.

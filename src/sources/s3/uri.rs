@@ -1,6 +1,7 @@
 //! Where an object is: a bucket or an access point, and a key.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// A bucket's name or an access point's ARN, and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,8 +19,7 @@ impl Location {
                 let (bucket, key) = rest.split_once('/').ok_or("it has no key")?;
                 if !is_bucket(bucket) {
                     return Err(
-                        "a bucket's name has 3 to 63 lower-case letters, digits, dots and \
-                                hyphens",
+                        "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens",
                     );
                 }
                 (bucket, key)
@@ -71,13 +71,17 @@ fn is_bucket(name: &str) -> bool {
         && name.starts_with(ends)
         && name.ends_with(ends)
         && !name.contains("..")
+        && name.parse::<Ipv4Addr>().is_err()
 }
 
-/// `arn:<partition>:s3:<region>:<account>:accesspoint/<name>`
+/// `arn:<partition>:s3:<region>:<account>:accesspoint/<name>`; the region of an access point of several
+/// regions is empty.
 fn is_access_point(arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    matches!(&*parts, ["arn", _, service, _, _, resource]
-    if service.starts_with("s3")
+    matches!(&*parts, ["arn", partition, "s3" | "s3-object-lambda", _, account, resource]
+    if !partition.is_empty()
+        && account.len() == 12
+        && account.bytes().all(|it| it.is_ascii_digit())
         && resource.strip_prefix("accesspoint/").is_some_and(|name| {
             !name.is_empty() && !name.contains(['/', ':'])
         }))
@@ -113,8 +117,10 @@ mod tests {
             "s3://a/key",
             "s3://-conf/key",
             "s3://co..nf/key",
+            "s3://192.168.5.4/key",
             "arn:aws:s3:::conf/key",
             "arn:aws:s3:eu-west-1:111122223333:accesspoint/reader",
+            "arn:aws:s3:eu-west-1:1:accesspoint/reader/object/key",
             "arn:aws:sns:eu-west-1:111122223333:accesspoint/reader/object/key",
             &long,
         ] {
