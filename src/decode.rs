@@ -7,19 +7,9 @@ use std::fmt;
 
 use crate::error::ErrorKind;
 
-#[cfg(any(
-    feature = "appconfig",
-    feature = "s3",
-    feature = "secrets-manager",
-    feature = "ssm"
-))]
+#[cfg(feature = "aws")]
 use serde::de::DeserializeOwned;
-#[cfg(any(
-    feature = "appconfig",
-    feature = "s3",
-    feature = "secrets-manager",
-    feature = "ssm"
-))]
+#[cfg(feature = "aws")]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
@@ -55,13 +45,13 @@ impl fmt::Display for DecodeError {
 impl StdError for DecodeError {}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
-#[cfg(feature = "ssm")]
+#[cfg(feature = "aws")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
-#[cfg(any(feature = "appconfig", feature = "s3", feature = "secrets-manager", feature = "ssm"))]
+#[cfg(feature = "aws")]
 pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
     serde_json::from_slice(text.as_ref()).map_err(|error| {
         let what = match error.classify() {
@@ -76,7 +66,7 @@ pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, Dec
 }
 
 /// UTF-8 text.
-#[cfg(any(feature = "appconfig", feature = "s3"))]
+#[cfg(feature = "aws")]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|error| {
         DecodeError::new(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
@@ -85,13 +75,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
 
 /// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
 /// missing field's name comes from the type.
-#[cfg(any(
-    feature = "appconfig",
-    feature = "dynamodb",
-    feature = "s3",
-    feature = "secrets-manager",
-    feature = "ssm"
-))]
+#[cfg(feature = "aws")]
 pub(crate) fn words(said: &str) -> String {
     match said.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         Some((field, _)) => format!("field `{field}` is missing"),
@@ -99,7 +83,7 @@ pub(crate) fn words(said: &str) -> String {
     }
 }
 
-#[cfg(all(test, feature = "ssm"))]
+#[cfg(all(test, feature = "aws"))]
 mod tests {
     use super::*;
 

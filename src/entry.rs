@@ -66,7 +66,6 @@ impl Version {
         Self { changed: Some(changed), ..self }
     }
 
-    #[cfg(feature = "ssm")]
     pub(crate) fn changed(&self) -> Option<SystemTime> {
         self.changed
     }

@@ -72,7 +72,6 @@ impl Cause {
 }
 
 /// What the actor can be told.
-#[cfg_attr(not(any(feature = "runtime", feature = "testing")), expect(dead_code))]
 pub(crate) enum Message {
     /// A read of one entry or, with `None`, of all cannot be served as things are. The answer is
     /// what is published next; a reader whom that does not satisfy asks again. `waits` is false if

@@ -22,9 +22,7 @@ use self::client::Counted;
 use self::role::Role;
 
 pub(crate) use self::client::Client;
-pub(crate) use self::failure::failure;
-#[cfg(feature = "secrets-manager")]
-pub(crate) use self::failure::kind_of;
+pub(crate) use self::failure::{failure, kind_of};
 pub use self::place::{AwsEntry, Place};
 
 /// Sockets die silently in a freeze, so idle ones are not kept for long. (The SDK keeps them 90 s.)

@@ -49,16 +49,6 @@ impl Connections {
     ///
     /// [`ErrorKind::Declaration`] if the place is none, or the cache has no AWS configuration.
     #[cfg(feature = "aws")]
-    #[cfg_attr(
-        not(any(
-            feature = "appconfig",
-            feature = "dynamodb",
-            feature = "s3",
-            feature = "secrets-manager",
-            feature = "ssm"
-        )),
-        expect(dead_code, reason = "sources turn the feature on")
-    )]
     pub(crate) fn service<S: Source, C>(
         &mut self,
         place: Place,

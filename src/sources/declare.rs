@@ -65,7 +65,6 @@ impl<T: 'static> Prepared<T> {
     }
 
     /// What it is decoded to further, in which it may fail: at once, or once the value is there.
-    #[cfg(feature = "secrets-manager")]
     pub(crate) fn and_then<U>(
         self,
         convert: impl FnOnce(T) -> Result<U, DecodeError> + Send + 'static,
@@ -213,13 +212,7 @@ impl<D: Declare, T> Entry<D, T> {
     }
 
     /// The same entry, decoded in another way.
-    #[cfg(any(
-        feature = "appconfig",
-        feature = "dynamodb",
-        feature = "s3",
-        feature = "secrets-manager",
-        feature = "ssm"
-    ))]
+    #[cfg(feature = "aws")]
     pub(crate) fn decoded<U>(
         self,
         decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,

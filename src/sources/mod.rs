@@ -15,16 +15,6 @@
 #[cfg(feature = "appconfig")]
 pub mod appconfig;
 #[cfg(feature = "aws")]
-#[cfg_attr(
-    not(any(
-        feature = "appconfig",
-        feature = "dynamodb",
-        feature = "s3",
-        feature = "secrets-manager",
-        feature = "ssm"
-    )),
-    expect(dead_code, unused_imports, reason = "sources turn the feature on")
-)]
 pub(crate) mod aws;
 mod by_key;
 mod calls;
@@ -180,7 +170,6 @@ impl FetchError {
     }
 }
 
-#[cfg(feature = "secrets-manager")]
 impl FetchError {
     /// The same failure, of an operation that is not the request's own.
     pub(crate) fn of(self, operation: &'static str) -> Self {
@@ -190,21 +179,18 @@ impl FetchError {
 }
 
 /// Which operation something is the failure of.
-#[cfg(feature = "secrets-manager")]
 #[derive(Debug)]
 struct OfOperation {
     operation: &'static str,
     cause: Arc<dyn StdError + Send + Sync>,
 }
 
-#[cfg(feature = "secrets-manager")]
 impl fmt::Display for OfOperation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} failed", self.operation)
     }
 }
 
-#[cfg(feature = "secrets-manager")]
 impl StdError for OfOperation {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(&*self.cause)
