@@ -35,6 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_appconfigdata::Client;
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use self::session::Session;
 use super::aws::{self, Place, failure};
@@ -132,11 +133,7 @@ impl Source for AppConfig {
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
         Box::pin(async move {
-            let mut fetched = Vec::with_capacity(batch.len());
-            for wanted in batch {
-                fetched.push(self.latest(&client, wanted).await);
-            }
-            fetched
+            join_all(batch.into_iter().map(|wanted| self.latest(&client, wanted))).await
         })
     }
 

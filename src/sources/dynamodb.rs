@@ -31,6 +31,7 @@
 mod batch;
 mod content;
 mod entries;
+mod identity;
 mod key;
 mod number;
 mod query;

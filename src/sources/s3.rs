@@ -48,6 +48,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use self::body::Body;
 use self::file::TargetFile;
@@ -122,13 +123,9 @@ impl Source for S3 {
 
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
-        Box::pin(async move {
-            let mut fetched = Vec::with_capacity(batch.len());
-            for wanted in batch {
-                fetched.push(get(&client, wanted).await);
-            }
-            fetched
-        })
+        Box::pin(
+            async move { join_all(batch.into_iter().map(|wanted| get(&client, wanted))).await },
+        )
     }
 
     fn reset(&self) {
