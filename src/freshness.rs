@@ -175,6 +175,16 @@ pub(crate) fn back_off(failures: u32, jitter: f64) -> Duration {
     (FIRST_BACK_OFF * 2u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(jitter)
 }
 
+/// How long after a failure or a cancellation the next invocation may try again. Without this a busy
+/// function would be held after each invocation for as long as its source is away.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait after so many cancellations in a row with what nobody waits for: what takes
+/// longer than the hold limit would otherwise be held for in each invocation.
+pub(crate) fn pause(cancelled: u32) -> Duration {
+    (RETRY_PAUSE * 2u32.pow(cancelled.clamp(1, 6) - 1)).min(LONGEST_BACK_OFF)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +288,12 @@ mod tests {
         assert_eq!(back_off(3, 1.0), Duration::from_millis(800));
         assert_eq!(back_off(u32::MAX, 1.0), LONGEST_BACK_OFF);
         assert_eq!(back_off(3, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn pauses_double_from_a_second_up_to_half_a_minute() {
+        let seconds = [1, 2, 3, 5, 6, u32::MAX].map(|cancelled| pause(cancelled).as_secs());
+        assert_eq!(seconds, [1, 2, 4, 16, 30, 30]);
     }
 
     fn stamps() -> impl Strategy<Value = Stamp> {

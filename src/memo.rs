@@ -1,12 +1,15 @@
 //! [`Memo`]: an async function's results by key, each as fresh as an entry.
 
 mod answers;
+mod batch;
 mod counts;
 mod family;
 mod flights;
 mod kept;
+mod known;
+mod read;
 
-use std::borrow::Borrow;
+use std::any::TypeId;
 use std::error::Error as StdError;
 use std::fmt;
 use std::hash::Hash;
@@ -17,17 +20,16 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::entry::Options;
 use crate::error::{Error, ErrorKind};
-use crate::refresher::{Keyed, Message};
-use crate::snapshot::{Life, Read, ReadKind, Value};
+use crate::snapshot::AnyValue;
 use crate::sources::ByKey;
 
 use answers::{Answers, Function, Requests};
 pub use counts::MemoStats;
 use family::{Design, Family};
-use kept::{Bound, BytesBound};
+use kept::{Bound, BytesBound, Weigh};
 
 /// How many keys a memo keeps unless its user says otherwise.
-const ENTRIES: NonZero<usize> = NonZero::new(1000).unwrap();
+const ENTRIES: usize = 1000;
 
 /// Results by key, each within its max age, of which a bounded number is kept.
 ///
@@ -69,19 +71,18 @@ type DynAnswers<K, V> = Arc<dyn Answers<K, V>>;
 /// What a memo's user has said of it so far.
 struct Blueprint<K, V> {
     options: Options,
-    bound: Bound<K>,
+    max_entries: usize,
+    max_bytes: Option<(u64, Weigh<K>)>,
     cache_errors_for: Duration,
     /// Where values come from, unless that was declared wrongly.
     answers: Result<DynAnswers<K, V>, Error>,
-    /// An option that cannot be.
-    invalid: Option<&'static str>,
 }
 
 impl<K, V> Clone for Blueprint<K, V> {
     fn clone(&self) -> Self {
         Self {
             options: self.options.clone(),
-            bound: self.bound.clone(),
+            max_bytes: self.max_bytes.clone(),
             answers: self.answers.clone(),
             ..*self
         }
@@ -134,10 +135,10 @@ where
     fn new(cache: &Cache, name: String, answers: Result<DynAnswers<K, V>, Error>) -> Self {
         let blueprint = Blueprint {
             options: Options { name: Some(name), ..Options::default() },
-            bound: Bound { entries: ENTRIES, bytes: None },
+            max_entries: ENTRIES,
+            max_bytes: None,
             cache_errors_for: Duration::ZERO,
             answers,
-            invalid: None,
         };
         Self::of(cache.clone(), blueprint)
     }
@@ -159,10 +160,7 @@ where
     /// Zero is an error ([`ErrorKind::Declaration`]) at the first read.
     #[must_use]
     pub fn max_entries(self, most: usize) -> Self {
-        self.with(|it| match NonZero::new(most) {
-            Some(most) => it.bound.entries = most,
-            None => it.invalid = Some("`max_entries` of zero keeps nothing"),
-        })
+        self.with(|it| it.max_entries = most)
     }
 
     /// The most bytes that all kept keys and values may come to, by the count of `weigh`, beside
@@ -176,14 +174,11 @@ where
         most: u64,
         weigh: impl Fn(&K, &V) -> usize + Send + Sync + 'static,
     ) -> Self {
-        let weigh = move |key: &K, value: &crate::snapshot::AnyValue| match value.downcast_ref() {
+        let weigh = move |key: &K, value: &AnyValue| match value.downcast_ref() {
             Some(value) => weigh(key, value) as u64,
             None => unreachable!("a memo's values are of its value type"),
         };
-        self.with(|it| match NonZero::new(most) {
-            Some(most) => it.bound.bytes = Some(BytesBound { most, weigh: Arc::new(weigh) }),
-            None => it.invalid = Some("`max_bytes` of zero keeps nothing"),
-        })
+        self.with(|it| it.max_bytes = Some((most, Arc::new(weigh))))
     }
 
     /// The hard bound: a result whose fetch began this long ago or longer is not served. Zero means
@@ -215,68 +210,9 @@ where
         self.with(|it| it.cache_errors_for = long)
     }
 
-    /// The result for a key, within its max age now.
-    ///
-    /// If it is held and fresh this is a memory read; otherwise it waits for a fetch, which
-    /// concurrent readers share.
-    ///
-    /// # Errors
-    ///
-    /// What the fetch failed with; [`ErrorKind::Declaration`] if an option of the memo cannot be;
-    /// [`ErrorKind::Stopped`] if the refresher has ended and nothing fresh is held.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future is safe, and cancels nothing for other readers.
-    pub async fn get(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        let (family, key) = (self.family()?, key.borrow());
-        // No fetch is an answer to this read yet, so only what is fresh as it is will do.
-        let read = Read { kind: ReadKind::Entry, after: u64::MAX };
-        if let Some(found) = family.look(key, read) {
-            family.counts.hit();
-            if found.due && family.ahead(key) {
-                self.0.cache.refresher.tell_now(Message::Keyed(Arc::clone(family) as _));
-            }
-            return found.answer;
-        }
-        family.counts.missed();
-        Box::pin(self.fetch(family, key, ReadKind::Entry)).await
-    }
-
-    /// Fetches the result for a key, however fresh it is, and returns what came: nothing that was
-    /// asked for before the call.
-    ///
-    /// # Errors
-    ///
-    /// The failure of the fetch, `stale_if_error` or not; otherwise as [`get`](Self::get). What was
-    /// held stays, and its age.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`get`](Self::get).
-    pub async fn refresh(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        Box::pin(self.fetch(self.family()?, key.borrow(), ReadKind::Forced)).await
-    }
-
-    /// Declares that what is held of a key is wrong: no read that begins after this returns gets it,
-    /// and a fetch that is under way is discarded.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Declaration`] if an option of the memo cannot be.
-    pub async fn invalidate(&self, key: impl Borrow<K> + Send) -> Result<(), Error> {
-        let family = self.family()?;
-        if family.invalidate(key.borrow()) {
-            // If the refresher has ended, those who wait for it are told so.
-            let fetch = Message::Keyed(Arc::clone(family) as Arc<dyn Keyed>);
-            _ = self.0.cache.refresher.tell(fetch).await;
-        }
-        Ok(())
-    }
-
     /// How many keys are kept, expired ones that nothing has displaced included.
     pub fn len(&self) -> usize {
-        self.family().map_or(0, |family| family.len())
+        self.family().map_or(0, |family| family.kept.len())
     }
 
     /// Whether no key is kept.
@@ -286,59 +222,36 @@ where
 
     /// What became of reads and fetches so far.
     pub fn stats(&self) -> MemoStats {
-        self.family().map_or_else(|_| MemoStats::default(), |it| it.counts.stats(it.len()))
+        self.family().map_or_else(|_| MemoStats::default(), |it| it.counts.stats(it.kept.len()))
     }
 
+    #[inline]
     fn family(&self) -> Result<&Arc<Family<K, V>>, Error> {
         let Shared { cache, blueprint, family } = &*self.0;
-        let family = family.get_or_init(|| {
-            let Blueprint { options, bound, cache_errors_for, answers, invalid } =
-                blueprint.clone();
-            let name: Arc<str> = Arc::from(options.name.as_deref().unwrap_or_default());
-            let answers = answers.map_err(|error| error.entry_named(&name))?;
-            let definition = family::definition::<V>(options, answers.describe())?;
-            if let Some(message) = invalid {
-                let error = Error::new(ErrorKind::Declaration, message);
-                return Err(error.entry_named(&definition.name));
-            }
-            let patience = cache.refresher.reader().load().catalog.patience;
-            let clock = cache.clock.clone();
-            let design = Design { definition, bound, cache_errors_for, patience, clock, answers };
-            Ok(Arc::new(Family::new(design)))
-        });
+        let family = family.get_or_init(|| blueprint.clone().design(cache).map(Family::shared));
         family.as_ref().map_err(Error::clone)
     }
+}
 
-    /// Waits for fetches of a key until one brings what this read may have.
-    async fn fetch(
-        &self,
-        family: &Arc<Family<K, V>>,
-        key: &K,
-        kind: ReadKind,
-    ) -> Result<Value<V>, Error> {
-        let refresher = &self.0.cache.refresher;
-        let read = Read { kind, after: refresher.reader().fetches() };
-        let named = |error: Error| error.entry_named(&family.design().definition.name);
-        let mut life = refresher.reader().changes();
-        loop {
-            let mut outcome = match family.join(key, read) {
-                Ok(found) => return found.answer,
-                Err(outcome) => outcome,
-            };
-            refresher.tell(Message::Keyed(Arc::clone(family) as _)).await.map_err(named)?;
-            tokio::select! {
-                _ = outcome.changed() => {}
-                stopped = life.wait_for(|life| matches!(life, Life::Stopped(_))) => {
-                    if let Ok(Life::Stopped(error)) = stopped.as_deref() {
-                        return Err(named(error.clone()));
-                    }
-                }
-            }
-            let landed = outcome.borrow_and_update().clone();
-            if let Some(found) = landed.and_then(|slot| family.judge(&slot, read)) {
-                return found.answer;
-            }
-        }
+impl<K, V: 'static> Blueprint<K, V> {
+    /// What the memo is, or what is wrong with its options.
+    fn design(self, cache: &Cache) -> Result<Design<K, V>, Error> {
+        let Self { options, max_entries, max_bytes, cache_errors_for, answers } = self;
+        let name: Arc<str> = Arc::from(options.name.as_deref().unwrap_or_default());
+        let answers = answers.map_err(|error| error.entry_named(&name))?;
+        let definition = options.check(None, (0, answers.describe()), TypeId::of::<V>())?;
+        let invalid = |message| Error::new(ErrorKind::Declaration, message).entry_named(&name);
+        let entries = NonZero::new(max_entries)
+            .ok_or_else(|| invalid("`max_entries` of zero keeps nothing"))?;
+        let bytes = |(most, weigh)| {
+            let most = NonZero::new(most);
+            let most = most.ok_or_else(|| invalid("`max_bytes` of zero keeps nothing"))?;
+            Ok(BytesBound { most, weigh })
+        };
+        let bound = Bound { entries, bytes: max_bytes.map(bytes).transpose()? };
+        let patience = cache.refresher.reader().load().catalog.patience;
+        let clock = cache.clock.clone();
+        Ok(Design { definition, bound, cache_errors_for, patience, clock, answers })
     }
 }
 

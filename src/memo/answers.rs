@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::clock::Stamp;
@@ -116,7 +117,10 @@ impl<M: ByKey> Requests<M> {
         let answer = match fetched.answer {
             Answered::Unchanged => Answered::Unchanged,
             Answered::Current(payload, version) => {
-                let value = self.by_key.decode(&payload);
+                // The payload of a panic may quote the value, so it is not kept.
+                let value = catch_unwind(AssertUnwindSafe(|| self.by_key.decode(&payload)));
+                let panicked = |_| FetchError::new(ErrorKind::Panic, "the decoder panicked");
+                let value = value.map_err(panicked)?;
                 let value = value.map_err(|error| FetchError::new(error.kind(), error))?;
                 Answered::Current(value, version)
             }

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::known::Landed;
 use crate::clock::Stamp;
-use crate::freshness::{Bounds, LONGEST_BACK_OFF};
-use crate::snapshot::Slot;
+use crate::freshness::Bounds;
 
-/// What becomes of a fetch: nothing yet, or the key's slot.
-pub(super) type Outcome = Option<Arc<Slot>>;
+/// What becomes of a fetch: nothing yet, or this.
+pub(super) type Outcome = Option<Landed>;
 
-/// The first pause after a fetch ahead of need had to be cancelled.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Where so many keys wait to be started, none is added that nobody waits for.
+const MOST_AHEAD: usize = 1024;
 
 pub(super) struct Flights<K> {
     of: HashMap<K, Flight>,
-    /// Cancellations in a row, and until when they keep keys from being fetched ahead of need.
-    cancelled: u32,
-    pause: Bounds,
+    /// The keys whose flights are `Queued`, in the order in which they were asked for.
+    queue: Vec<K>,
+    /// The keys of each batch in flight.
+    batches: HashMap<u64, Arc<[K]>>,
 }
 
 /// The fetch of one key.
@@ -31,9 +32,12 @@ struct Flight {
     outcome: watch::Sender<Outcome>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The refresher has not started it yet, or has had to cancel it.
-    Wanted,
+    Queued,
+    /// It is being started.
+    Taken,
     Running {
         batch: u64,
         began: Stamp,
@@ -42,7 +46,7 @@ enum Stage {
 
 impl<K: Clone + Eq + Hash> Flights<K> {
     pub(super) fn new() -> Self {
-        Self { of: HashMap::new(), cancelled: 0, pause: Bounds::NEVER }
+        Self { of: HashMap::new(), queue: Vec::new(), batches: HashMap::new() }
     }
 
     /// Waits for a key's fetch: the one in flight, if it was not frozen there, or a new one.
@@ -53,82 +57,116 @@ impl<K: Clone + Eq + Hash> Flights<K> {
         patience: Duration,
     ) -> watch::Receiver<Outcome> {
         if let Some(flight) = self.of.get_mut(key) {
+            let wait = flight.outcome.subscribe();
             if flight.began().is_some_and(|began| !Bounds::of(began, patience).admits(now)) {
-                flight.stage = Stage::Wanted;
+                self.put_back_key(key);
             }
-            return flight.outcome.subscribe();
+            return wait;
         }
         let (outcome, wait) = watch::channel(None);
-        self.of.insert(key.clone(), Flight { stage: Stage::Wanted, outcome });
+        self.begin(key, outcome);
         wait
     }
 
-    /// Has a key fetched that nobody waits for; says whether that is new.
-    pub(super) fn ahead(&mut self, key: &K, now: Stamp) -> bool {
-        if self.of.contains_key(key) || self.cancelled > 0 && self.pause.admits(now) {
-            return false;
+    /// A reader of a key has gone: what nobody waits for any more is not started.
+    pub(super) fn leave(&mut self, key: &K) {
+        if self.of.get(key).is_some_and(|it| it.stage == Stage::Queued && !it.is_awaited()) {
+            self.remove(key);
         }
-        let outcome = watch::Sender::new(None);
-        self.of.insert(key.clone(), Flight { stage: Stage::Wanted, outcome });
-        true
     }
 
-    /// The keys to be fetched now.
-    pub(super) fn wanted(&self) -> Vec<K> {
-        let wanted = self.of.iter().filter(|(_, flight)| matches!(flight.stage, Stage::Wanted));
-        wanted.map(|(key, _)| key.clone()).collect()
+    /// Has a key fetched that nobody waits for; says whether that is new.
+    pub(super) fn ahead(&mut self, key: &K) -> bool {
+        let new = self.queue.len() < MOST_AHEAD && !self.of.contains_key(key);
+        if new {
+            self.begin(key, watch::Sender::new(None));
+        }
+        new
     }
 
-    pub(super) fn start(&mut self, keys: &[K], batch: u64, began: Stamp) {
-        for key in keys {
-            if let Some(flight) = self.of.get_mut(key) {
+    /// The keys to be started now: those that somebody waits for and, if there is time `ahead` of
+    /// need, the others too. They then must be worth it still, or they are forgotten.
+    pub(super) fn take(&mut self, ahead: bool, is_worth_it: impl Fn(&K) -> bool) -> Vec<K> {
+        let mut taken = Vec::new();
+        for key in std::mem::take(&mut self.queue) {
+            let Some(flight) = self.of.get_mut(&key) else { continue };
+            if flight.is_awaited() || ahead && is_worth_it(&key) {
+                flight.stage = Stage::Taken;
+                taken.push(key);
+            } else if ahead {
+                self.of.remove(&key);
+            } else {
+                self.queue.push(key);
+            }
+        }
+        taken
+    }
+
+    pub(super) fn start(&mut self, keys: Arc<[K]>, batch: u64, began: Stamp) {
+        for key in &*keys {
+            // One that was put back while it was being started has to wait its turn again.
+            if let Some(flight) = self.of.get_mut(key).filter(|it| it.stage == Stage::Taken) {
                 flight.stage = Stage::Running { batch, began };
             }
         }
+        self.batches.insert(batch, keys);
     }
 
     /// Ends a key's fetch, if `batch` is the one that is waited for.
     pub(super) fn land(&mut self, key: &K, batch: u64) -> Option<watch::Sender<Outcome>> {
-        if self.of.get(key)?.batch() != Some(batch) {
-            return None;
-        }
-        self.cancelled = 0;
+        self.of.get(key).filter(|flight| flight.batch() == Some(batch))?;
         self.of.remove(key).map(|flight| flight.outcome)
     }
 
     pub(super) fn is_wanted(&self, batch: u64) -> bool {
-        let mut of = self.of.values().filter(|flight| flight.batch() == Some(batch));
-        of.any(Flight::is_awaited)
+        self.of_batch(batch).any(|key| self.of.get(key).is_some_and(Flight::is_awaited))
     }
 
-    /// Whatever a batch brings is to be discarded, or with `None` whatever any does: what is waited
-    /// for is wanted again.
-    pub(super) fn put_back(&mut self, batch: Option<u64>) {
-        self.of.retain(|_, flight| match (flight.batch(), batch) {
-            (Some(running), Some(batch)) if running != batch => true,
-            (None, _) => true,
-            _ => {
-                flight.stage = Stage::Wanted;
-                flight.is_awaited()
-            }
-        });
+    /// Whatever a batch brings is to be discarded: what is waited for is queued again. Gives the
+    /// keys that were in flight.
+    pub(super) fn put_back(&mut self, batch: u64) -> Vec<K> {
+        let keys: Vec<K> = self.of_batch(batch).cloned().collect();
+        self.batches.remove(&batch);
+        keys.iter().for_each(|key| _ = self.put_back_key(key));
+        keys
     }
 
-    /// Whatever a key's fetch brings is to be discarded; says whether another is waited for.
+    /// The same for one key; says whether it is waited for.
     pub(super) fn put_back_key(&mut self, key: &K) -> bool {
         let Some(flight) = self.of.get_mut(key) else { return false };
-        flight.stage = Stage::Wanted;
-        let awaited = flight.is_awaited();
-        if !awaited {
-            self.of.remove(key);
+        if !flight.is_awaited() {
+            self.remove(key);
+            return false;
         }
-        awaited
+        if flight.stage != Stage::Queued {
+            flight.stage = Stage::Queued;
+            self.queue.push(key.clone());
+        }
+        true
     }
 
-    pub(super) fn cancelled(&mut self, now: Stamp) {
-        self.cancelled = self.cancelled.saturating_add(1);
-        let pause = FIRST_PAUSE * 2u32.pow(self.cancelled.min(6) - 1);
-        self.pause = Bounds::of(now, pause.min(LONGEST_BACK_OFF));
+    /// The same for all.
+    pub(super) fn put_back_all(&mut self) {
+        self.batches.clear();
+        let keys: Vec<K> = self.of.keys().cloned().collect();
+        keys.iter().for_each(|key| _ = self.put_back_key(key));
+    }
+
+    fn begin(&mut self, key: &K, outcome: watch::Sender<Outcome>) {
+        self.of.insert(key.clone(), Flight { stage: Stage::Queued, outcome });
+        self.queue.push(key.clone());
+    }
+
+    fn remove(&mut self, key: &K) {
+        if self.of.remove(key).is_some_and(|flight| flight.stage == Stage::Queued) {
+            self.queue.retain(|queued| queued != key);
+        }
+    }
+
+    /// The keys that wait for a batch.
+    fn of_batch(&self, batch: u64) -> impl Iterator<Item = &K> {
+        let keys = self.batches.get(&batch).into_iter().flat_map(|keys| keys.iter());
+        keys.filter(move |&key| self.of.get(key).is_some_and(|it| it.batch() == Some(batch)))
     }
 }
 
@@ -136,14 +174,14 @@ impl Flight {
     fn batch(&self) -> Option<u64> {
         match self.stage {
             Stage::Running { batch, .. } => Some(batch),
-            Stage::Wanted => None,
+            Stage::Queued | Stage::Taken => None,
         }
     }
 
     fn began(&self) -> Option<Stamp> {
         match self.stage {
             Stage::Running { began, .. } => Some(began),
-            Stage::Wanted => None,
+            Stage::Queued | Stage::Taken => None,
         }
     }
 

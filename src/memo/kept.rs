@@ -11,8 +11,8 @@ use std::sync::Arc;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::clock::Stamp;
-use crate::snapshot::{AnyValue, Slot};
+use super::known::Known;
+use crate::snapshot::AnyValue;
 
 /// What the weights of all keys come to at most. One key weighs its share of whichever bound it
 /// takes more of, so that neither is exceeded.
@@ -37,44 +37,30 @@ pub(super) struct BytesBound<K> {
 /// The bytes of a key and its value.
 pub(super) type Weigh<K> = Arc<dyn Fn(&K, &AnyValue) -> u64 + Send + Sync>;
 
-impl<K> Clone for Bound<K> {
-    fn clone(&self) -> Self {
-        Self { entries: self.entries, bytes: self.bytes.clone() }
-    }
-}
-
-impl<K> Clone for BytesBound<K> {
-    fn clone(&self) -> Self {
-        Self { most: self.most, weigh: Arc::clone(&self.weigh) }
-    }
-}
-
 impl<K> Bound<K> {
-    /// The share of the bound that this key takes.
-    fn weight(&self, key: &K, slot: &Slot) -> u64 {
+    /// The share of the bound that a key takes: with its value, or with no more than an error.
+    pub(super) fn weight(&self, key: &K, value: Option<&AnyValue>) -> u64 {
         // Rounded down, so that as many as allowed have room, and not one more.
         let entry = (WHOLE / self.entries.get() as u64).max(1);
         let Some(bytes) = &self.bytes else { return entry };
-        let size = slot.held().map_or(ERROR_BYTES, |held| (bytes.weigh)(key, &held.value));
+        let size = value.map_or(ERROR_BYTES, |value| (bytes.weigh)(key, value));
         let share = (u128::from(size) * u128::from(WHOLE)).div_ceil(bytes.most.get().into());
         entry.max(share.try_into().unwrap_or(u64::MAX))
     }
+
+    /// How many locks the keys are spread over. A value can be no larger than what each of them
+    /// guards, so where bytes are bounded there is but one.
+    fn shards(&self) -> usize {
+        match self.bytes {
+            None => (self.entries.get() / KEYS_PER_SHARD).clamp(1, 16),
+            Some(_) => 1,
+        }
+    }
 }
 
-/// What is known of one key.
-pub(super) struct Known {
-    pub(super) slot: Slot,
-    /// Failures in a row.
-    pub(super) failures: u32,
-    /// When a witness last made the value look older.
-    aged: Option<Stamp>,
-    weight: u64,
-}
-
-pub(super) struct Kept<K> {
-    bound: Bound<K>,
-    keys: Cache<K, Arc<Known>, ByWeight>,
-}
+/// What is known of each key that is kept. All that changes it holds the lock of the family's
+/// flights; reads do not.
+pub(super) struct Kept<K>(Cache<K, Arc<Known>, ByWeight>);
 
 #[derive(Clone)]
 struct ByWeight;
@@ -86,58 +72,54 @@ impl<K> Weighter<K, Arc<Known>> for ByWeight {
 }
 
 impl<K: Clone + Eq + Hash> Kept<K> {
-    pub(super) fn new(bound: Bound<K>) -> Self {
-        let entries = bound.entries.get();
+    pub(super) fn new(bound: &Bound<K>) -> Self {
         let options = OptionsBuilder::new()
-            .estimated_items_capacity(entries)
+            .estimated_items_capacity(bound.entries.get())
             .weight_capacity(WHOLE)
-            .shards((entries / KEYS_PER_SHARD).clamp(1, 16))
+            .shards(bound.shards())
             // quick_cache takes nothing that is larger than the part for what is in use, so that is
             // all: else a memo of one key, or a value as large as the bound, would be kept never.
             .hot_allocation(1.0)
             .build();
         let Ok(options) = options else { unreachable!("both capacities are given") };
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self { bound, keys: Cache::with_options(options, ByWeight, hasher, lifecycle) }
+        Self(Cache::with_options(options, ByWeight, hasher, lifecycle))
     }
 
     /// What is known of a key, which hereby is in use.
+    #[inline]
     pub(super) fn read(&self, key: &K) -> Option<Arc<Known>> {
-        self.keys.get(key)
+        self.0.get(key)
     }
 
     /// The same without a word on its use.
     pub(super) fn peek(&self, key: &K) -> Option<Arc<Known>> {
-        self.keys.peek(key)
+        self.0.peek(key)
     }
 
-    pub(super) fn put(&self, key: K, slot: Slot, failures: u32) {
-        let weight = self.bound.weight(&key, &slot);
-        self.keys.insert(key, Arc::new(Known { slot, failures, aged: None, weight }));
+    pub(super) fn put(&self, key: K, known: Arc<Known>) {
+        self.0.insert(key, known);
+    }
+
+    /// Has a key that is kept be known otherwise. That is no use of it.
+    pub(super) fn replace(&self, key: K, known: Known) {
+        _ = self.0.replace(key, Arc::new(known), true);
     }
 
     pub(super) fn remove(&self, key: &K) {
-        self.keys.remove(key);
+        self.0.remove(key);
     }
 
     pub(super) fn clear(&self) {
-        self.keys.clear();
+        self.0.clear();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.keys.len()
+        self.0.len()
     }
 
-    /// Has each slot that `older` gives another one for replaced by it.
-    pub(super) fn age(&self, now: Stamp, older: impl Fn(&Slot, Option<Stamp>) -> Option<Slot>) {
-        for (key, known) in self.keys.iter() {
-            if let Some(slot) = older(&known.slot, known.aged) {
-                let Known { failures, weight, .. } = *known;
-                let known = Known { slot, failures, weight, aged: Some(now) };
-                // If it has gone meanwhile, there is nothing to age.
-                _ = self.keys.replace(key, Arc::new(known), true);
-            }
-        }
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Arc<Known>)> {
+        self.0.iter()
     }
 }
 
@@ -155,7 +137,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn memory_stays_within_its_bound_over_ten_million_different_keys() {
         let entries = NonZero::new(10_000).expect("some");
-        let kept = Kept::new(Bound { entries, bytes: None });
+        let bound = Bound { entries, bytes: None };
+        let kept = Kept::new(&bound);
         let mut full = 0;
         for key in 0..10_000_000_u64 {
             kept.put(key, Slot::Missing, 0);

@@ -16,9 +16,6 @@ use crate::refresher::job::{Job, Part, Target};
 use crate::snapshot::{Retry, Slot};
 use crate::sources::Calls;
 
-/// How long after a failure or a cancellation the next invocation may try again. Without this a busy
-/// function would be held after each invocation for as long as its source is away.
-pub(super) const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// What a fetch leaves of an invocation's time for the handler to answer in.
 const RESERVE: Duration = Duration::from_millis(50);
 
@@ -31,7 +28,7 @@ pub(super) struct Request {
     /// Failures in a row.
     pub(super) failures: u32,
     /// Cancellations in a row, and until when the last one keeps it from being tried again ahead of
-    /// need: what takes longer than the hold limit would otherwise be held for in each invocation.
+    /// need.
     cancelled: u32,
     pause: Bounds,
     /// What the last fetch drew for how much earlier than the soft bound the next one is due.
@@ -67,8 +64,7 @@ impl Request {
     pub(super) fn cancel(&mut self, now: Stamp) -> Bounds {
         self.flight = None;
         self.cancelled = self.cancelled.saturating_add(1);
-        let pause = RETRY_PAUSE * 2u32.pow(self.cancelled.min(6) - 1);
-        self.pause = Bounds::of(now, pause.min(freshness::LONGEST_BACK_OFF));
+        self.pause = Bounds::of(now, freshness::pause(self.cancelled));
         self.pause
     }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Actor;
-use super::fetches::RETRY_PAUSE;
 use crate::clock::Stamp;
 use crate::error::ErrorKind;
-use crate::freshness::Bounds;
+use crate::freshness::{Bounds, RETRY_PAUSE};
 use crate::refresher::Cause;
 use crate::refresher::invocation::{Current, Driver, Extension, Handler, Invocation, Voice};
 use crate::snapshot::{Retry, Slot};

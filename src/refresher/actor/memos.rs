@@ -6,6 +6,7 @@ use tokio::task::AbortHandle;
 
 use super::Actor;
 use crate::clock::Stamp;
+use crate::refresher::invocation::{Driver, Handler};
 use crate::refresher::keyed::{Keyed, Launch};
 
 /// A memo's batch in flight.
@@ -20,8 +21,11 @@ pub(super) struct MemoJob {
 impl Actor {
     /// A memo has keys to be fetched.
     pub(super) fn keyed(&mut self, memo: Arc<dyn Keyed>) {
-        self.memos.retain(|known| known.strong_count() > 0);
         let address = Arc::as_ptr(&memo).cast::<()>();
+        if self.calling.iter().any(|calling| Arc::as_ptr(calling).cast::<()>() == address) {
+            return;
+        }
+        self.memos.retain(|known| known.strong_count() > 0);
         if !self.memos.iter().any(|known| known.as_ptr().cast::<()>() == address) {
             self.memos.push(Arc::downgrade(&memo));
         }
@@ -34,11 +38,11 @@ impl Actor {
             return;
         }
         let now = self.clock.now();
-        let timeout = self.timeout(now);
+        let (timeout, ahead) = (self.timeout(now), self.may_fetch_ahead());
         for memo in std::mem::take(&mut self.calling) {
-            let publisher = &self.publisher;
+            let (publisher, random) = (&self.publisher, &mut self.random);
             let number = &|| publisher.begin_fetch();
-            let mut launch = Launch { now, timeout, number, batches: Vec::new() };
+            let mut launch = Launch { now, timeout, ahead, number, random, batches: Vec::new() };
             Arc::clone(&memo).launch(&mut launch);
             for (batch, fetch) in launch.batches {
                 let run = async move {
@@ -52,23 +56,37 @@ impl Actor {
         }
     }
 
+    /// Whether what nobody waits for may be begun: only while the environment is kept from freezing,
+    /// by a handler that will tell when it ends, or by the extension for as long as it holds.
+    fn may_fetch_ahead(&self) -> bool {
+        let kept = |it: &super::Current| {
+            it.handler == Handler::Running || it.is_held() && self.hold.is_some()
+        };
+        self.settings.driver == Driver::Timers || self.invocation.as_ref().is_some_and(kept)
+    }
+
     /// Has everything fetched again that was frozen in flight and that somebody waits for.
     pub(super) fn restart_memos(&mut self) {
-        for job in self.memo_jobs.values().filter(|job| job.invocation < self.invocations) {
-            job.abort.abort();
-            job.memo.put_back(job.batch);
+        for job in self.memo_jobs() {
+            if job.invocation < self.invocations {
+                job.abort.abort();
+                job.memo.put_back(job.batch);
+            }
         }
-        self.calling.extend(self.memos.iter().filter_map(Weak::upgrade));
+        self.call_memos();
     }
 
     /// Cancels batches in flight: all, or those that nobody waits for.
     pub(super) fn cancel_memos(&mut self, wanted_too: bool, now: Stamp) {
-        for job in self.memo_jobs.values() {
+        for job in self.memo_jobs() {
             if wanted_too || !job.memo.is_wanted(job.batch) {
                 job.abort.abort();
-                job.memo.put_back(job.batch);
-                job.memo.cancelled(now);
+                job.memo.cancel(job.batch, now);
             }
+        }
+        if wanted_too {
+            // What has not been started yet waits for the next invocation.
+            self.calling.clear();
         }
     }
 
@@ -83,13 +101,24 @@ impl Actor {
     }
 
     pub(super) fn reset_memos(&mut self) {
-        let memos: Vec<_> = self.memos.iter().filter_map(Weak::upgrade).collect();
-        memos.iter().for_each(|memo| memo.reset());
-        self.calling.extend(memos);
+        self.memos.iter().filter_map(Weak::upgrade).for_each(|memo| memo.reset());
+        self.call_memos();
     }
 
     /// Whether a memo may have something fetched ahead of need while a handler runs.
     pub(super) fn has_memos(&self) -> bool {
         self.memos.iter().any(|memo| memo.strong_count() > 0)
+    }
+
+    /// Has every memo start what it has to.
+    fn call_memos(&mut self) {
+        self.calling = self.memos.iter().filter_map(Weak::upgrade).collect();
+    }
+
+    /// Batches in flight in the order in which they began.
+    fn memo_jobs(&self) -> Vec<&MemoJob> {
+        let mut jobs: Vec<_> = self.memo_jobs.values().collect();
+        jobs.sort_unstable_by_key(|job| job.batch);
+        jobs
     }
 }
