@@ -1,0 +1,34 @@
+//! What a memo costs that sees ever new keys. Alone in its process, whose memory it measures as Linux
+//! tells it.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
+
+use std::convert::Infallible;
+use std::fs;
+
+use lambda_cache::Builder;
+
+const KEYS: u64 = 40_000;
+
+#[tokio::test(start_paused = true)]
+async fn memory_does_not_grow_with_the_number_of_different_keys() {
+    let cache = Builder::new().spawn().await.unwrap();
+    let double = async |n: u64| Ok::<_, Infallible>(2 * n);
+    let memo = cache.memo("doubles", double).max_entries(1000);
+    let mut full = 0;
+    for n in 0..KEYS {
+        memo.get(n).await.unwrap();
+        if n == KEYS / 4 {
+            full = resident_kb();
+        }
+    }
+    let grown = resident_kb().saturating_sub(full);
+    assert!(grown < 1024, "{grown} kB more after three times as many further keys");
+    assert_eq!((memo.stats().misses, memo.len()), (KEYS, 1000));
+}
+
+fn resident_kb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
