@@ -126,6 +126,9 @@ impl<K: Clone + Eq + Hash> Kept<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::freshness::Policy;
+    use crate::snapshot::Slot;
+
     fn resident_kb() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
@@ -141,7 +144,9 @@ mod tests {
         let kept = Kept::new(&bound);
         let mut full = 0;
         for key in 0..10_000_000_u64 {
-            kept.put(key, Slot::Missing, 0);
+            let weight = bound.weight(&key, &Slot::Missing);
+            let known = Known::new(Slot::Missing, weight, &Policy::default(), 0.0);
+            kept.put(key, Arc::new(known));
             if key == 100_000 {
                 full = resident_kb();
             }
