@@ -144,7 +144,7 @@ mod tests {
         let kept = Kept::new(&bound);
         let mut full = 0;
         for key in 0..10_000_000_u64 {
-            let weight = bound.weight(&key, &Slot::Missing);
+            let weight = bound.weight(&key, None);
             let known = Known::new(Slot::Missing, weight, &Policy::default(), 0.0);
             kept.put(key, Arc::new(known));
             if key == 100_000 {
