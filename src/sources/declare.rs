@@ -211,6 +211,25 @@ impl<D: Declare, T> Entry<D, T> {
         Entry { asks: self.asks, options: self.options, decode: Arc::new(decode) }
     }
 
+    /// The same entry, what it holds decoded further.
+    #[cfg(feature = "aws")]
+    pub(crate) fn then<U>(
+        self,
+        convert: impl Fn(&T) -> Result<U, DecodeError> + Send + Sync + 'static,
+    ) -> Entry<D, U>
+    where
+        D: 'static,
+        T: Send + 'static,
+    {
+        let Self { asks, options, decode } = self;
+        let convert = Arc::new(convert);
+        let decode = move |payload: &Payload<D>| {
+            let convert = Arc::clone(&convert);
+            decode(payload)?.and_then(move |value| convert(&value))
+        };
+        Entry { asks, options, decode: Arc::new(decode) }
+    }
+
     /// The same entry, decoded in another way.
     #[cfg(feature = "aws")]
     pub(crate) fn decoded<U>(

@@ -38,18 +38,18 @@ pub struct OneConfiguration {
 impl Entry<OneConfiguration, Bytes> {
     /// The configuration as UTF-8 text.
     pub fn text(self) -> Entry<OneConfiguration, String> {
-        self.decoded(|payload| decode::text(&payload.0).map(str::to_owned))
+        self.then(|bytes| decode::text(bytes).map(str::to_owned))
     }
 
     /// A value of type `T` from the configuration's JSON text.
     pub fn json<T: DeserializeOwned>(self) -> Entry<OneConfiguration, T> {
-        self.decoded(|payload| decode::json(&payload.0))
+        self.then(|bytes| decode::json(bytes))
     }
 
     /// One feature flag. That the configuration does not have it is a decode error.
     pub fn flag(self, name: impl Into<String>) -> Entry<OneConfiguration, Flag> {
         let name = name.into();
-        self.decoded(move |payload| decode::json::<Flags>(&payload.0)?.take(&name))
+        self.then(move |bytes| decode::json::<Flags>(bytes)?.take(&name))
     }
 
     /// All feature flags of the configuration.

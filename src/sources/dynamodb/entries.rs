@@ -201,7 +201,7 @@ impl<T> Entry<OneQuery, T> {
 impl Entry<OneQuery, Vec<Item>> {
     /// A value of type `T` for each item, whose fields are called as the item's attributes.
     pub fn deserialize<T: DeserializeOwned>(self) -> Entry<OneQuery, Vec<T>> {
-        self.decoded(|payload| payload.items()?.iter().map(Item::deserialize).collect())
+        self.then(|items| items.iter().map(Item::deserialize).collect())
     }
 }
 

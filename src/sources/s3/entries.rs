@@ -73,12 +73,12 @@ impl Payload {
 impl Entry<OneObject, Bytes> {
     /// The object as UTF-8 text.
     pub fn text(self) -> Entry<OneObject, String> {
-        self.decoded(|payload| decode::text(payload.bytes()?).map(str::to_owned))
+        self.then(|bytes| decode::text(bytes).map(str::to_owned))
     }
 
     /// A value of type `T` from the object's JSON text.
     pub fn json<T: DeserializeOwned>(self) -> Entry<OneObject, T> {
-        self.decoded(|payload| decode::json(payload.bytes()?))
+        self.then(|bytes| decode::json(bytes))
     }
 
     /// The object in a file at `path`, made absolute, which is what the entry holds.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::content::{Payload, WithPrevious, both, field};
 use super::{CURRENT, Request, Rotation, SecretsManager, Which};
-use crate::decode::{self, DecodeError};
+use crate::decode;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 
@@ -64,20 +64,6 @@ impl Entry<OneSecret, SecretString> {
     pub fn field(self, name: impl Into<String>) -> Entry<OneSecret, SecretString> {
         let name = name.into();
         self.then(move |object| field(object, &name))
-    }
-
-    /// The same entry, its text decoded further.
-    fn then<U>(
-        self,
-        convert: impl Fn(&SecretString) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<OneSecret, U> {
-        let Self { asks, options, decode } = self;
-        let convert = Arc::new(convert);
-        let decode = move |payload: &Payload| {
-            let convert = Arc::clone(&convert);
-            decode(payload)?.and_then(move |text| convert(&text))
-        };
-        Entry { asks, options, decode: Arc::new(decode) }
     }
 }
 

@@ -100,12 +100,12 @@ impl<T> Entry<OneParameter, T> {
 impl Entry<OneParameter, String> {
     /// The items of a StringList, or of any text, split at its commas.
     pub fn string_list(self) -> Entry<OneParameter, Vec<String>> {
-        self.decoded(|payload| Ok(decode::list(payload.one()?.value.expose_secret())))
+        self.then(|text| Ok(decode::list(text)))
     }
 
     /// A value of type `T` from the parameter's JSON text.
     pub fn json<T: DeserializeOwned>(self) -> Entry<OneParameter, T> {
-        self.decoded(|payload| decode::json(payload.one()?.value.expose_secret()))
+        self.then(|text| decode::json(text))
     }
 
     /// The text as a [`SecretString`], which no `Debug` prints and which is wiped from memory when

@@ -228,9 +228,15 @@ async fn a_batch_refused_for_one_of_its_secrets_takes_no_other_down() {
 async fn a_missing_batch_permission_is_warned_of_once_and_forgotten_at_a_restore() {
     let seen = Seen::listen();
     let world = World::new();
-    world.aws.script(|call| {
-        (call.operation() == "BatchGetSecretValue")
-            .then(|| Answer::error(400, "AccessDeniedException"))
+    let attempts = AtomicUsize::new(0);
+    // Both batches wait for the SDK's pause after a failure, so that both are under way when refused.
+    world.aws.script(move |call| {
+        (call.operation() == "BatchGetSecretValue").then(|| {
+            match attempts.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => Answer::error(500, "InternalServiceError"),
+                _ => Answer::error(400, "AccessDeniedException"),
+            }
+        })
     });
     for n in 0..40 {
         world.aws.put_secret(&format!("s{n}"), "text").await;
@@ -240,6 +246,9 @@ async fn a_missing_batch_permission_is_warned_of_once_and_forgotten_at_a_restore
         builder.add(secrets_manager::secret(format!("s{n}")));
     }
     let cache = builder.spawn().await.unwrap();
+    let calls = world.aws.calls();
+    let batches = calls.iter().filter(|call| call.operation() == "BatchGetSecretValue");
+    assert_eq!(batches.count(), 4, "each of two, twice");
     let invocations = Invocations::new(&cache, &world.clock);
     world.clock.advance(MINUTE);
     cache.snapshot().await;

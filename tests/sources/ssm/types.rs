@@ -133,3 +133,13 @@ async fn a_value_that_has_not_changed_is_not_decoded_again() {
     assert_eq!((after.age(), after.version().as_str()), (std::time::Duration::ZERO, "1"));
     assert!(Arc::ptr_eq(&before.into_inner(), &after.into_inner()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_derived_can_be_decoded_further() {
+    let world = World::with([("/app/x", "4")]).await;
+    let mut builder = world.builder();
+    let square = async |text: String| Ok::<_, std::num::ParseIntError>(format!("[{text}, 16]"));
+    let x = builder.add(ssm::parameter("/app/x").derive(square).json::<Vec<u32>>());
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(*cache.get(x).await.unwrap(), [4, 16]);
+}
