@@ -78,12 +78,7 @@ where
     }
 
     /// What is held of a key from now on, of which `asked` was when it was asked for.
-    fn hold(
-        &self,
-        asked: Option<Held>,
-        fetched: Fetched<V>,
-        batch: Batch,
-    ) -> Result<Held, Error> {
+    fn hold(&self, asked: Option<Held>, fetched: Fetched<V>, batch: Batch) -> Result<Held, Error> {
         let Batch { number: fetch, began, .. } = batch;
         let lifetime = freshness::lifetime(began, fetched.valid_until);
         let (value, version) = match (fetched.answer, asked) {
@@ -153,7 +148,8 @@ where
         let servable = held.as_ref().map_or(Bounds::NEVER, |held| held.stale(&definition.policy));
         let kept = Bounds::of(now, *cache_errors_for);
         let retry = if kept.admits(now) { kept } else { back_off.and(servable) };
-        let failure = Failure { error, ended: now, fetch: batch.number, retry: Retry::After(retry) };
+        let failure =
+            Failure { error, ended: now, fetch: batch.number, retry: Retry::After(retry) };
         Slot::Failed(held, Box::new(failure))
     }
 

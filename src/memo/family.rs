@@ -173,7 +173,8 @@ where
 {
     fn launch(self: Arc<Self>, launch: &mut Launch<'_>) {
         // What has gone or expired since it was read is left to whoever needs it.
-        let is_fresh = |key: &K| self.kept.peek(key).is_some_and(|it| it.fresh(launch.now).is_some());
+        let is_fresh =
+            |key: &K| self.kept.peek(key).is_some_and(|it| it.fresh(launch.now).is_some());
         let taken = self.flights().take(launch.ahead, is_fresh);
         if taken.is_empty() {
             return;

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use lambda_cache::{Builder, Cache, Memo};
+use futures_util::future::join_all;
+use lambda_cache::{Builder, Cache, ErrorKind, Memo};
 
 use crate::fixture::Fixture;
 
@@ -64,19 +65,51 @@ async fn all_values_together_stay_within_their_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn memory_does_not_grow_with_the_number_of_different_keys() {
+async fn a_value_as_large_as_the_bound_is_kept_however_many_keys_there_may_be() {
+    let cache = Builder::new().spawn().await.unwrap();
+    let memo = doubles(&cache).max_entries(100_000).max_bytes(1000, |_, &value| value as usize);
+    memo.get(500).await.unwrap();
+    memo.get(500).await.unwrap();
+    assert_eq!((memo.len(), memo.stats().misses), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_weighing_is_the_keys_error() {
+    let it = Fixture::with(|memo| memo.max_bytes(1000, |_, _| panic!("as the test said"))).await;
+    assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Panic);
+    assert_eq!((it.calls(), it.memo.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_does_not_grow_over_fifty_thousand_different_keys() {
+    read_different_keys(50_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes; .ci/run runs it"]
+async fn memory_does_not_grow_over_ten_million_different_keys() {
+    read_different_keys(1_000_000).await;
+}
+
+/// Reads so many keys once each, and compares the memory held at the end with that after a tenth.
+async fn read_different_keys(count: u64) {
+    const TOGETHER: u64 = 1000;
     let cache = Builder::new().spawn().await.unwrap();
     let memo = doubles(&cache).max_entries(1000);
-    let mut after_warming = 0;
-    for n in 0..20_000 {
-        memo.get(n).await.unwrap();
-        if n == 5_000 {
-            after_warming = resident_kb();
+    let mut early = 0;
+    for begin in (0..count).step_by(TOGETHER as usize) {
+        let reads = (begin..begin + TOGETHER).map(|n| memo.get(n));
+        for (n, value) in (begin..).zip(join_all(reads).await) {
+            assert_eq!(*value.unwrap(), 2 * n);
+        }
+        assert!(memo.len() <= 1000);
+        if begin == count / 10 {
+            early = resident_kb();
         }
     }
-    let grown = resident_kb().saturating_sub(after_warming);
-    assert!(grown < 4096, "{grown} kB more after 15,000 further keys");
-    assert_eq!(memo.stats().misses, 20_000);
+    let grown = resident_kb().saturating_sub(early);
+    assert!(grown < 2048, "{grown} kB more");
+    assert_eq!(memo.stats().misses, count);
 }
 
 fn resident_kb() -> u64 {
