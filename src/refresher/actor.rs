@@ -152,6 +152,11 @@ impl Actor {
                 Event::HoldOver => self.hold_over(),
                 Event::Due => _ = self.launch_due(Cause::Timer),
             }
+            // As many as are launched in one turn, or those that have ended would pile up.
+            for _ in 0..MOST_AT_ONCE {
+                let Some(fetched) = self.jobs.try_join_next_with_id() else { break };
+                self.fetched(fetched);
+            }
             // Messages that came together are answered by one batch.
             for _ in 0..MOST_AT_ONCE {
                 let Ok(message) = self.inbox.try_recv() else { break };

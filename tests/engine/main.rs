@@ -9,6 +9,7 @@ mod failures;
 mod fixture;
 mod freezes;
 mod keys;
+mod log;
 mod panics;
 mod rotation;
 mod secrets;

@@ -1,6 +1,6 @@
 //! A memo stays within its bounds, and the least valuable keys go first.
 
-use lambda_cache::{Builder, Cache, Memo};
+use lambda_cache::{Builder, Cache, ErrorKind, Memo};
 
 use crate::fixture::Fixture;
 
@@ -59,4 +59,20 @@ async fn all_values_together_stay_within_their_bytes() {
     let calls = it.calls();
     it.get("large").await.unwrap();
     assert_eq!(it.calls(), calls + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_as_large_as_the_bound_is_kept_however_many_keys_there_may_be() {
+    let cache = Builder::new().spawn().await.unwrap();
+    let memo = doubles(&cache).max_entries(100_000).max_bytes(1000, |_, &value| value as usize);
+    memo.get(500).await.unwrap();
+    memo.get(500).await.unwrap();
+    assert_eq!((memo.len(), memo.stats().misses), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_weighing_is_the_keys_error() {
+    let it = Fixture::with(|memo| memo.max_bytes(1000, |_, _| panic!("as the test said"))).await;
+    assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Panic);
+    assert_eq!((it.calls(), it.memo.len()), (1, 0));
 }

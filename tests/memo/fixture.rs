@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use lambda_cache::testing::{Invocations, TestClock, TestSource};
+use lambda_cache::testing::{Invocations, TestClock, TestInvocation, TestSource};
 use lambda_cache::{Builder, Cache, Error, ErrorKind, Memo, Mode};
+use tokio::task::JoinHandle;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -46,6 +47,15 @@ impl Fixture {
         value.map(|it| (*it).clone()).map_err(|error| error.kind())
     }
 
+    /// A reader in a task of its own.
+    pub(crate) fn reads(&self, key: &str) -> JoinHandle<Result<String, ErrorKind>> {
+        let (memo, key) = (self.memo.clone(), key.to_owned());
+        tokio::spawn(async move {
+            let value = memo.get(key).await;
+            value.map(|it| (*it).clone()).map_err(|error| error.kind())
+        })
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.source.calls().len()
     }
@@ -57,6 +67,12 @@ pub(crate) fn memo(cache: &Cache, source: &TestSource) -> Texts {
         let source = source.clone();
         async move { source.ask(key).await.map_err(|error: Error| error) }
     })
+}
+
+/// The extension gets INVOKE, in a task that ends when it may ask for its next event.
+pub(crate) fn invoke(invocation: &TestInvocation) -> JoinHandle<()> {
+    let invocation = invocation.clone();
+    tokio::spawn(async move { invocation.invoke().await.unwrap() })
 }
 
 /// Lets every task do what it can do now.

@@ -83,9 +83,7 @@ async fn a_forced_refresh_is_fresh_at_once_and_an_invalidated_key_is_gone() {
 async fn after_invalidate_a_fetch_under_way_is_discarded() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Hold);
-    let memo = it.memo.clone();
-    let reader =
-        tokio::spawn(async move { memo.get("x".to_owned()).await.map(|it| it.to_string()) });
+    let reader = it.reads("x");
     settle().await;
     it.source.set("x", "2");
     it.source.behave(Behaviour::Answer);
@@ -112,6 +110,17 @@ async fn while_fetches_fail_a_value_may_be_served_stale_and_its_age_is_true() {
     assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Source);
     it.source.behave(Behaviour::Answer);
     assert_eq!(it.get("x").await.unwrap(), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_every_read_fetches_may_still_be_served_while_fetches_fail() {
+    let it = Fixture::with(|memo| memo.max_age(Duration::ZERO).stale_if_error(MINUTE)).await;
+    it.get("x").await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Timeout));
+    it.clock.freeze(MINUTE - INSTANT);
+    assert!(it.memo.get("x".to_owned()).await.unwrap().is_stale());
+    it.clock.freeze(INSTANT);
+    assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Source);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,14 +167,15 @@ async fn when_the_refresher_is_dead_fresh_values_are_read_on_and_then_errors_say
     let it = Fixture::new().await;
     it.get("x").await.unwrap();
     it.source.behave(Behaviour::Hang);
-    let memo = it.memo.clone();
-    let reader = tokio::spawn(async move { memo.get("y".to_owned()).await.map(|_| ()) });
+    let reader = it.reads("y");
     settle().await;
     kill_refresher(&it.cache);
-    assert_eq!(reader.await.unwrap().unwrap_err().kind(), ErrorKind::Stopped);
+    assert_eq!(reader.await.unwrap().unwrap_err(), ErrorKind::Stopped);
     assert_eq!(it.get("x").await.unwrap(), "1");
     it.clock.advance(MINUTE);
-    assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Stopped);
+    let error = it.memo.get("x".to_owned()).await.unwrap_err();
+    assert_eq!((error.kind(), error.entry()), (ErrorKind::Stopped, Some("texts")));
+    assert_eq!(error.age(), Some(MINUTE));
 }
 
 #[tokio::test(start_paused = true)]

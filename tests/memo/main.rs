@@ -7,5 +7,11 @@ mod fixture;
 mod freezes;
 mod freshness;
 mod invocations;
+#[path = "../engine/log.rs"]
+mod log;
 mod model;
+mod orders;
+mod secrets;
 mod single_flight;
+mod sources;
+mod world;

@@ -1,9 +1,10 @@
 //! Concurrent readers of one key share one fetch; of different keys they do not wait for each other.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lambda_cache::testing::Behaviour;
-use lambda_cache::{Clock, ErrorKind};
+use lambda_cache::{Builder, Clock, Error, ErrorKind, Memo, Mode};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, settle};
 
@@ -43,32 +44,57 @@ async fn those_who_wait_share_a_failure_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn different_keys_are_fetched_side_by_side() {
-    let it = Fixture::new().await;
-    it.source.behave(Behaviour::Late(SECOND));
-    let before = it.clock.now().monotonic();
-    let readers: Vec<_> = (0..50)
-        .map(|n| {
-            it.source.set(n.to_string(), n.to_string());
-            let memo = it.memo.clone();
-            tokio::spawn(async move { memo.get(n.to_string()).await.map(|it| it.to_string()) })
-        })
-        .collect();
-    for (n, reader) in readers.into_iter().enumerate() {
-        assert_eq!(reader.await.unwrap().unwrap(), n.to_string());
+async fn those_who_come_while_a_call_is_under_way_share_its_failure() {
+    let (cache, calls) = (Builder::new().spawn().await.unwrap(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&calls);
+    let memo: Memo<u8, ()> = cache.memo("failing", move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async {
+            tokio::time::sleep(SECOND).await;
+            Err(std::io::Error::other("away"))
+        }
+    });
+    let reads = || {
+        let memo = memo.clone();
+        tokio::spawn(async move { memo.get(1).await.map(|_| ()) })
+    };
+    let mut readers = vec![reads()];
+    for _ in 0..9 {
+        tokio::time::sleep(SECOND / 10).await;
+        readers.push(reads());
     }
-    assert_eq!(it.clock.now().monotonic() - before, SECOND);
+    for reader in readers {
+        reader.await.unwrap().unwrap_err();
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    memo.get(1).await.unwrap_err();
+    assert_eq!(calls.load(Ordering::Relaxed), 2, "it is not kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn different_keys_are_fetched_side_by_side_however_many() {
+    for keys in [50, 10_000] {
+        let it = Fixture::with(|memo| memo.max_entries(20_000)).await;
+        it.source.behave(Behaviour::Late(SECOND));
+        let before = it.clock.now().monotonic();
+        let readers: Vec<_> = (0..keys)
+            .map(|n| {
+                it.source.set(n.to_string(), n.to_string());
+                it.reads(&n.to_string())
+            })
+            .collect();
+        for (n, reader) in readers.into_iter().enumerate() {
+            assert_eq!(reader.await.unwrap().unwrap(), n.to_string());
+        }
+        assert_eq!((it.clock.now().monotonic() - before, it.calls()), (SECOND, keys));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_gives_up_leaves_the_others_and_nothing_behind() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Hold);
-    let waits = |it: &Fixture| {
-        let memo = it.memo.clone();
-        tokio::spawn(async move { memo.get("x".to_owned()).await.map(|it| it.to_string()) })
-    };
-    let (impatient, patient) = (waits(&it), waits(&it));
+    let (impatient, patient) = (it.reads("x"), it.reads("x"));
     settle().await;
     impatient.abort();
     settle().await;
@@ -76,7 +102,7 @@ async fn a_reader_that_gives_up_leaves_the_others_and_nothing_behind() {
     assert_eq!(patient.await.unwrap().unwrap(), "1");
 
     it.clock.advance(MINUTE);
-    let alone = waits(&it);
+    let alone = it.reads("x");
     settle().await;
     alone.abort();
     settle().await;
@@ -87,12 +113,31 @@ async fn a_reader_that_gives_up_leaves_the_others_and_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fetch_that_nobody_waits_for_any_more_is_not_begun_and_does_no_harm() {
+    let it = Fixture::built(|builder| builder.mode(Mode::SnapStart), |memo| memo).await;
+    it.get("x").await.unwrap();
+    it.invocations.before_snapshot().await.unwrap();
+    // Nothing is begun before the restore, so these readers go while theirs are still to be.
+    let gone = it.reads("x");
+    settle().await;
+    gone.abort();
+    settle().await;
+    let stays = it.reads("x");
+    let gone = it.reads("y");
+    settle().await;
+    gone.abort();
+    settle().await;
+    it.invocations.after_restore().await.unwrap();
+    assert_eq!(stays.await.unwrap().unwrap(), "1");
+    settle().await;
+    assert_eq!(it.source.calls(), [["x"], ["x"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_forced_refresh_does_not_take_what_was_asked_for_before_it() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Late(SECOND));
-    let memo = it.memo.clone();
-    let first =
-        tokio::spawn(async move { memo.get("x".to_owned()).await.map(|it| it.to_string()) });
+    let first = it.reads("x");
     settle().await;
     it.source.set("x", "2");
     assert_eq!(*it.memo.refresh("x".to_owned()).await.unwrap(), "2");
@@ -101,13 +146,23 @@ async fn a_forced_refresh_does_not_take_what_was_asked_for_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_memo_that_is_dropped_takes_its_fetches_readers_with_it() {
-    let it = Fixture::new().await;
-    it.source.behave(Behaviour::Late(Duration::from_millis(100)));
-    let Fixture { memo, source, .. } = it;
-    let waiting = memo.get("x".to_owned());
-    tokio::time::timeout(Duration::from_millis(10), waiting).await.unwrap_err();
+async fn a_memo_that_is_dropped_leaves_neither_values_nor_fetches() {
+    let (it, token) = (Fixture::new().await, Arc::new(()));
+    let value = Arc::clone(&token);
+    let memo: Memo<u8, Arc<()>> = it.cache.memo("tokens", move |key: u8| {
+        let value = Arc::clone(&value);
+        async move {
+            match key {
+                0 => Ok(value),
+                _ => std::future::pending::<Result<_, Error>>().await,
+            }
+        }
+    });
+    memo.get(0).await.unwrap();
+    let waiting = memo.get(1);
+    tokio::time::timeout(SECOND, waiting).await.unwrap_err();
     drop(memo);
-    tokio::time::sleep(SECOND).await;
-    assert_eq!(source.in_flight(), 0);
+    // The operation timeout ends what was under way.
+    tokio::time::sleep(5 * SECOND).await;
+    assert_eq!(Arc::strong_count(&token), 1);
 }

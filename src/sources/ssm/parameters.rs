@@ -66,10 +66,10 @@ pub(super) fn assign<'a>(
             if let Some(found) = left[index].clone().and_then(Found::new) {
                 assigned.insert(name.as_str(), found);
             }
-            taken.push(index);
+            taken.push(left[index].clone());
         }
         // What two names of one thing may share, no other way of finding may have.
-        taken.into_iter().for_each(|index| left[index] = None);
+        left.retain(|parameter| !taken.contains(parameter));
     }
     assigned
 }
