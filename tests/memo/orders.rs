@@ -1,6 +1,6 @@
 //! All orders of what happens around a freeze.
 
-use crate::fixture::{MINUTE, SECOND, settle};
+use crate::fixture::{MINUTE, settle};
 use crate::world::{Behaviour, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
