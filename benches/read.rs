@@ -74,6 +74,15 @@ fn read(criterion: &mut Criterion) {
         bencher.iter(|| ready!(moka.get("10")).expect("a value"));
     });
 
+    let texts = async |key: u64| Ok::<_, std::io::Error>(format!("value {key}"));
+    let memo = cache.memo("texts", texts).max_age(Duration::from_secs(3600));
+    for key in 0..ENTRIES as u64 {
+        runtime.block_on(memo.get(key)).expect("a function that answers");
+    }
+    group.bench_function("memo", |bencher| {
+        bencher.iter(|| ready!(memo.get(10)).expect("a value"));
+    });
+
     group.bench_function("contended", |bencher| {
         bencher.iter_custom(|rounds| {
             let start = Instant::now();
