@@ -122,31 +122,3 @@ impl<K: Clone + Eq + Hash> Kept<K> {
         self.0.iter()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    fn resident_kb() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
-        line.split_whitespace().nth(1).and_then(|it| it.parse().ok()).expect("kilobytes")
-    }
-
-    #[test]
-    #[ignore = "takes half a minute where it is not optimised; .ci/run runs it"]
-    #[cfg(target_os = "linux")]
-    fn memory_stays_within_its_bound_over_ten_million_different_keys() {
-        let entries = NonZero::new(10_000).expect("some");
-        let bound = Bound { entries, bytes: None };
-        let kept = Kept::new(&bound);
-        let mut full = 0;
-        for key in 0..10_000_000_u64 {
-            kept.put(key, Slot::Missing, 0);
-            if key == 100_000 {
-                full = resident_kb();
-            }
-        }
-        let grown = resident_kb().saturating_sub(full);
-        assert!(kept.len() <= 10_000 && grown < 2048, "{} keys, {grown} kB more", kept.len());
-    }
-}

@@ -3,6 +3,7 @@
 use std::fs;
 
 use futures_util::future::join_all;
+use lambda_cache::testing::kill_refresher;
 use lambda_cache::{Builder, Cache, ErrorKind, Memo};
 
 use crate::fixture::Fixture;
@@ -88,7 +89,7 @@ async fn memory_does_not_grow_over_fifty_thousand_different_keys() {
 #[tokio::test(start_paused = true)]
 #[ignore = "takes minutes; .ci/run runs it"]
 async fn memory_does_not_grow_over_ten_million_different_keys() {
-    read_different_keys(1_000_000).await;
+    read_different_keys(10_000_000).await;
 }
 
 /// Reads so many keys once each, and compares the memory held at the end with that after a tenth.
@@ -110,6 +111,23 @@ async fn read_different_keys(count: u64) {
     let grown = resident_kb().saturating_sub(early);
     assert!(grown < 2048, "{grown} kB more");
     assert_eq!(memo.stats().misses, count);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_that_come_to_nothing_leave_nothing() {
+    let it = Fixture::new().await;
+    it.get("x").await.unwrap();
+    kill_refresher(&it.cache);
+    let mut early = 0;
+    for n in 0..11_000 {
+        let key = format!("{n:4096}");
+        assert_eq!(it.get(&key).await.unwrap_err(), ErrorKind::Stopped);
+        if n == 1_000 {
+            early = resident_kb();
+        }
+    }
+    let grown = resident_kb().saturating_sub(early);
+    assert!(grown < 8192, "{grown} kB more after 10,000 keys of 4 kB");
 }
 
 fn resident_kb() -> u64 {

@@ -128,9 +128,7 @@ impl Batches {
     /// A reader in a task of its own.
     fn reads(&self, key: u64) -> JoinHandle<Result<u64, ErrorKind>> {
         let memo = self.memo.clone();
-        tokio::spawn(
-            async move { memo.get(key).await.map(|it| *it).map_err(|error| error.kind()) },
-        )
+        tokio::spawn(async move { memo.get(key).await.map(|it| *it).map_err(|error| error.kind()) })
     }
 
     /// What each of these keys comes to, read at once.
