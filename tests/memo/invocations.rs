@@ -207,6 +207,29 @@ async fn what_a_handler_reads_that_does_not_tell_is_fetched_ahead_by_the_next_in
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_hold_limit_a_handler_that_does_not_tell_keeps_what_it_waits_for() {
+    let it = Fixture::new().await;
+    it.get("x").await.unwrap();
+    it.source.set("y", "why");
+    it.source.behave(Behaviour::Late(SECOND));
+    it.clock.freeze(46 * SECOND);
+    let before = it.clock.now().monotonic();
+    let reader = it.reads("y");
+    settle().await;
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    settle().await;
+    assert_eq!(it.get("x").await.unwrap(), "1");
+    settle().await;
+    assert_eq!(it.source.in_flight(), 2, "one is waited for, one is ahead of need");
+    tokio::time::sleep(SECOND / 2).await;
+    assert_eq!(it.source.in_flight(), 1);
+    assert_eq!(reader.await.unwrap().unwrap(), "why");
+    invoked.await.unwrap();
+    assert_eq!(it.clock.now().monotonic() - before, SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_due_and_has_expired_by_the_next_invocation_is_left_to_who_needs_it() {
     let it = Fixture::new().await;
     it.get("x").await.unwrap();
