@@ -25,8 +25,10 @@ where
     ///
     /// # Errors
     ///
-    /// What the fetch failed with; [`ErrorKind::Declaration`] if an option of the memo cannot be;
-    /// [`ErrorKind::Stopped`] if the refresher has ended and nothing fresh is held.
+    /// What the fetch failed with;
+    /// [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an option of the memo cannot be;
+    /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if the refresher has ended and nothing
+    /// fresh is held.
     ///
     /// # Cancel safety
     ///
@@ -66,7 +68,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Declaration`] if an option of the memo cannot be.
+    /// [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an option of the memo cannot
+    /// be.
     ///
     /// # Cancel safety
     ///

@@ -1,6 +1,8 @@
 //! All orders of what happens around a freeze.
 
-use crate::fixture::{MINUTE, SECOND, settle};
+use std::time::Duration;
+
+use crate::fixture::{MINUTE, settle};
 use crate::world::{Behaviour, World};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +44,7 @@ async fn in_whatever_order_readers_answers_invocation_and_invalidation_come_arou
 
 async fn play(order: &[Step], held: bool, settles: bool) {
     let history = format!("{order:?}, held: {held}, settles: {settles}");
-    let world = World::new(MINUTE, 0 * SECOND, 1).await;
+    let world = World::new(MINUTE, Duration::ZERO, 1).await;
     if held {
         world.reads(1, false, &history).await.unwrap();
     }
