@@ -216,9 +216,8 @@ where
     }
 
     fn clear(&self) {
-        let mut flights = self.flights();
+        let _flights = self.flights();
         self.kept.clear();
-        flights.put_back_all();
     }
 
     fn reset(&self) {

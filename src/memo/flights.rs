@@ -145,13 +145,6 @@ impl<K: Clone + Eq + Hash> Flights<K> {
         true
     }
 
-    /// The same for all.
-    pub(super) fn put_back_all(&mut self) {
-        self.batches.clear();
-        let keys: Vec<K> = self.of.keys().cloned().collect();
-        keys.iter().for_each(|key| _ = self.put_back_key(key));
-    }
-
     fn begin(&mut self, key: &K, outcome: watch::Sender<Outcome>) {
         self.of.insert(key.clone(), Flight { stage: Stage::Queued, outcome });
         self.queue.push(key.clone());
@@ -187,5 +180,87 @@ impl Flight {
 
     fn is_awaited(&self) -> bool {
         self.outcome.receiver_count() > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+    use crate::freshness::Policy;
+    use crate::memo::known::Known;
+    use crate::snapshot::{Failure, Retry, Slot};
+
+    const NOW: Stamp = Stamp { monotonic: 0, wall: 0 };
+    const PATIENCE: Duration = Duration::from_secs(6);
+
+    fn landed() -> Landed {
+        let error = Error::new(ErrorKind::Source, "as the test said");
+        let retry = Retry::After(Bounds::NEVER);
+        let failure = Failure { error, ended: NOW, fetch: 1, retry };
+        let slot = Slot::Failed(None, Box::new(failure));
+        let known = Arc::new(Known::new(slot, 1, &Policy::default(), 0.0));
+        Landed { known, began: NOW }
+    }
+
+    fn check(flights: &Flights<u8>) {
+        let mut queue = flights.queue.clone();
+        queue.sort_unstable();
+        let queued = |(key, it): (&u8, &Flight)| (it.stage == Stage::Queued).then_some(*key);
+        let mut queued: Vec<u8> = flights.of.iter().filter_map(queued).collect();
+        queued.sort_unstable();
+        assert_eq!(queue, queued, "the queue is what is queued, each once");
+        for flight in flights.of.values() {
+            let batch = flight.batch();
+            assert!(batch.is_none_or(|batch| flights.batches.contains_key(&batch)));
+        }
+    }
+
+    #[test]
+    fn whatever_happens_every_reader_is_answered_and_nothing_is_left_behind() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut flights = Flights::new();
+            let mut readers: Vec<(u8, watch::Receiver<Outcome>)> = Vec::new();
+            let (mut number, mut running) = (0, Vec::new());
+            for step in 0..200 {
+                let (key, last) = (random.u8(0..6), step >= 150);
+                let now = Stamp { monotonic: 0, wall: i64::from(step / 50) * 10_000_000_000 };
+                match random.u8(if last { 5..8 } else { 0..8 }) {
+                    0 | 1 => readers.push((key, flights.join(&key, now, PATIENCE))),
+                    2 => _ = flights.ahead(&key),
+                    3 if !readers.is_empty() => {
+                        let (key, reader) = readers.swap_remove(random.usize(..readers.len()));
+                        drop(reader);
+                        flights.leave(&key);
+                    }
+                    4 => _ = flights.put_back_key(&key),
+                    5 => {
+                        let taken = flights.take(last || random.bool(), |key| key % 2 == 0);
+                        for keys in taken.chunks(2) {
+                            number += 1;
+                            flights.start(Arc::from(keys), number, now);
+                            running.push((number, keys.to_vec()));
+                        }
+                    }
+                    6 if !running.is_empty() => {
+                        let (batch, keys) = running.swap_remove(random.usize(..running.len()));
+                        for key in keys {
+                            if let Some(outcome) = flights.land(&key, batch) {
+                                outcome.send_replace(Some(landed()));
+                            }
+                        }
+                        flights.put_back(batch);
+                    }
+                    7 if !running.is_empty() && !last => {
+                        _ = flights.put_back(running[random.usize(..running.len())].0);
+                    }
+                    _ => {}
+                }
+                check(&flights);
+            }
+            assert!(readers.iter().all(|(_, it)| it.borrow().is_some()), "seed {seed}");
+            assert!(flights.of.is_empty() && flights.batches.is_empty(), "seed {seed}");
+        }
     }
 }

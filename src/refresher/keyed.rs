@@ -27,7 +27,7 @@ pub(crate) trait Keyed: Send + Sync {
     /// An invocation's trace id shows that it is later than the clocks say.
     fn age_by_witness(&self, witness: i64, now: Stamp);
 
-    /// Drops all values.
+    /// Drops all values. Nothing is in flight.
     fn clear(&self);
 
     /// Forgets connections and credentials.

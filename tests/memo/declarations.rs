@@ -26,6 +26,14 @@ async fn options_that_cannot_be_are_errors_with_the_memos_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_memo_needs_a_name_and_the_last_word_on_an_option_counts() {
+    let it = Fixture::with(|memo| memo.max_entries(0).max_entries(1)).await;
+    it.get("x").await.unwrap();
+    let memo: Memo<u8, u8> = it.cache.memo("", async |n| Ok::<_, std::io::Error>(n));
+    assert_eq!(memo.get(1).await.unwrap_err().kind(), ErrorKind::Declaration);
+}
+
+#[tokio::test(start_paused = true)]
 async fn clones_share_what_is_held_and_another_option_begins_an_empty_memo() {
     let it = Fixture::new().await;
     let clone = it.memo.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::poll;
 use lambda_cache::testing::Behaviour;
-use lambda_cache::{Clock, ErrorKind, Mode};
+use lambda_cache::{Clock, Mode};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, invoke, settle};
 
@@ -207,6 +207,29 @@ async fn what_a_handler_reads_that_does_not_tell_is_fetched_ahead_by_the_next_in
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_the_hold_limit_a_handler_that_does_not_tell_keeps_what_it_waits_for() {
+    let it = Fixture::new().await;
+    it.get("x").await.unwrap();
+    it.source.set("y", "why");
+    it.source.behave(Behaviour::Late(SECOND));
+    it.clock.freeze(46 * SECOND);
+    let before = it.clock.now().monotonic();
+    let reader = it.reads("y");
+    settle().await;
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    settle().await;
+    assert_eq!(it.get("x").await.unwrap(), "1");
+    settle().await;
+    assert_eq!(it.source.in_flight(), 2, "one is waited for, one is ahead of need");
+    tokio::time::sleep(SECOND / 2).await;
+    assert_eq!(it.source.in_flight(), 1);
+    assert_eq!(reader.await.unwrap().unwrap(), "why");
+    invoked.await.unwrap();
+    assert_eq!(it.clock.now().monotonic() - before, SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_due_and_has_expired_by_the_next_invocation_is_left_to_who_needs_it() {
     let it = Fixture::new().await;
     it.get("x").await.unwrap();
@@ -255,37 +278,6 @@ async fn the_extension_waits_for_a_handler_only_while_there_is_a_memo() {
     invocation.handler_begins().await.unwrap();
     settle().await;
     assert!(invoked.is_finished());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_trace_id_ahead_of_the_clocks_makes_a_value_expire_but_once_per_max_age() {
-    let it = Fixture::with(|memo| memo.refresh_after(MINUTE)).await;
-    it.get("x").await.unwrap();
-    let mut calls = Vec::new();
-    for _ in 0..8 {
-        it.clock.advance(10 * SECOND);
-        let ahead = it.clock.now().wall() + 2 * MINUTE;
-        let invocation = it.invocations.next().traced_at(ahead);
-        let invoked = invoke(&invocation);
-        invocation.handler_begins().await.unwrap();
-        assert_eq!(it.get("x").await.unwrap(), "1");
-        invocation.handler_ends().await.unwrap();
-        invoked.await.unwrap();
-        calls.push(it.calls());
-    }
-    assert_eq!(calls[..6], [2; 6], "at 10 s, and not again for a minute");
-    assert!(calls[6] == 3 && calls[7] == 3, "{calls:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_value_that_a_trace_id_aged_is_not_served_if_its_fetch_fails() {
-    let it = Fixture::new().await;
-    it.get("x").await.unwrap();
-    it.source.behave(Behaviour::Fail(ErrorKind::Denied));
-    let ahead = it.clock.now().wall() + 2 * MINUTE;
-    it.invocations.next().traced_at(ahead).handler_begins().await.unwrap();
-    let error = it.memo.get("x".to_owned()).await.unwrap_err();
-    assert_eq!(error.age(), Some(2 * MINUTE));
 }
 
 #[tokio::test(start_paused = true)]

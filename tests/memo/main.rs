@@ -14,4 +14,5 @@ mod orders;
 mod secrets;
 mod single_flight;
 mod sources;
+mod witness;
 mod world;

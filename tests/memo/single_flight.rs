@@ -69,6 +69,12 @@ async fn those_who_come_while_a_call_is_under_way_share_its_failure() {
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     memo.get(1).await.unwrap_err();
     assert_eq!(calls.load(Ordering::Relaxed), 2, "it is not kept");
+
+    let first = reads();
+    settle().await;
+    memo.refresh(1).await.unwrap_err();
+    first.await.unwrap().unwrap_err();
+    assert_eq!(calls.load(Ordering::Relaxed), 4, "a forced refresh asks for itself");
 }
 
 #[tokio::test(start_paused = true)]
