@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lambda_cache::ErrorKind;
+use lambda_cache::{ErrorKind, Memo};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, Texts};
 
