@@ -107,7 +107,7 @@ pub use decode::DecodeError;
 pub use entry::{Key, Version};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "runtime")]
-pub use lambda::{Extension, Handler};
+pub use lambda::{Extension, ExternalExtension, Handler};
 pub use memo::{Memo, MemoStats};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};

@@ -1,12 +1,15 @@
-//! The cache in a Lambda function: the internal extension whose INVOKE events drive refreshes, and
-//! the handler that is given a snapshot (feature `runtime`).
+//! The cache in a Lambda function: the extension whose INVOKE events drive refreshes, and the handler
+//! that is given a snapshot (feature `runtime`).
 
 mod extension;
+mod external;
 mod handler;
+mod registration;
 mod snapstart;
 mod trace;
 
 pub use extension::Extension;
+pub use external::ExternalExtension;
 pub use handler::Handler;
 
 use lambda_runtime::Diagnostic;

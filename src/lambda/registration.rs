@@ -1,0 +1,170 @@
+//! A registered extension's side of the Extensions API, and the loop that keeps to its rules.
+//!
+//! A function whose extension has asked for INVOKE events and then stops asking runs every later
+//! invocation to its timeout. So the loop either goes on or ends with an error that ends the
+//! process. lambda-extension registers it; its own loop would end silently on a connection that
+//! closes, go on after a refusal, and report errors where Lambda no longer takes them.
+
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use lambda_extension::{InvokeEvent, NextEvent};
+use lambda_runtime_api_client::body::Body;
+use lambda_runtime_api_client::{PooledClient, build_request};
+
+use super::handler::milliseconds;
+use super::trace;
+use crate::cache::Cache;
+use crate::error::{Cause, Error, ErrorKind};
+use crate::refresher::{Invocation, Message};
+
+const ID_HEADER: &str = "Lambda-Extension-Identifier";
+const ERROR_TYPE_HEADER: &str = "Lambda-Extension-Function-Error-Type";
+const ERROR_TYPE: &str = "Extension.LambdaCache";
+/// How often in a row the Extensions API may break off before the loop gives up.
+const MOST_FAILURES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+pub(super) struct Registration {
+    id: String,
+    client: PooledClient,
+}
+
+/// What asking for an event can come to, if not to an event.
+enum Trouble {
+    /// Something was delivered that is no event; the loop goes on.
+    Malformed(Cause),
+    /// The connection broke; asking again may help.
+    Broken(Cause),
+    /// The Extensions API will not have it.
+    Refused(Cause),
+}
+
+impl Registration {
+    pub(super) async fn register(name: &str, events: &[&str]) -> Result<Self, Error> {
+        let registered = lambda_extension::Extension::new()
+            .with_events(events)
+            .with_extension_name(name)
+            .register()
+            .await
+            .map_err(|cause| {
+                let message = format!("the extension \"{name}\" could not be registered");
+                Error::new(ErrorKind::Lambda, message).caused_by(Cause::from(cause))
+            })?;
+        Ok(Self { id: registered.extension_id, client: client() })
+    }
+
+    /// Asks for events, and has the refresher do what is due at each INVOKE, until SHUTDOWN.
+    pub(super) async fn serve(mut self, cache: &Cache) -> Result<(), lambda_extension::Error> {
+        let mut failures = 0;
+        loop {
+            let trouble = match self.next().await {
+                Ok(NextEvent::Invoke(event)) => {
+                    failures = 0;
+                    match cache.invoked(event).await {
+                        Ok(()) => continue,
+                        Err(stopped) => return Err(self.give_up(stopped).await),
+                    }
+                }
+                Ok(NextEvent::Shutdown(event)) => {
+                    tracing::debug!(reason = event.shutdown_reason, "shutdown");
+                    return Ok(());
+                }
+                Err(trouble) => trouble,
+            };
+            match trouble {
+                Trouble::Malformed(cause) => {
+                    failures = 0;
+                    tracing::error!(%cause, "the extension got an event it cannot read");
+                }
+                Trouble::Broken(cause) if failures < MOST_FAILURES => {
+                    tracing::warn!(%cause, "the Extensions API broke off; asking again");
+                    tokio::time::sleep(FIRST_PAUSE * 2u32.pow(failures)).await;
+                    failures += 1;
+                    // A snapshot's connections do not survive it.
+                    self.client = client();
+                }
+                Trouble::Broken(cause) | Trouble::Refused(cause) => {
+                    let message = "the extension cannot go on, so the process must end";
+                    let error = Error::new(ErrorKind::Lambda, message).caused_by(cause);
+                    return Err(self.give_up(error).await);
+                }
+            }
+        }
+    }
+
+    async fn next(&self) -> Result<NextEvent, Trouble> {
+        let request = build_request()
+            .method(Method::GET)
+            .uri("/2020-01-01/extension/event/next")
+            .header(ID_HEADER, &self.id)
+            .body(Body::empty())
+            .map_err(|error| Trouble::Refused(boxed(error)))?;
+        let (status, body) = self.call(request).await.map_err(Trouble::Broken)?;
+        if !status.is_success() {
+            // 5xx as well: "non-recoverable state", says the Extensions API.
+            let text = String::from_utf8_lossy(&body);
+            return Err(Trouble::Refused(boxed(format!("it answered {status}: {text}"))));
+        }
+        serde_json::from_slice(&body).map_err(|error| Trouble::Malformed(boxed(error)))
+    }
+
+    async fn call(&self, request: Request<Body>) -> Result<(StatusCode, Vec<u8>), Cause> {
+        let response = self.client.call(request).await.map_err(Cause::from)?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(boxed)?;
+        Ok((status, body.to_bytes().to_vec()))
+    }
+
+    /// Tells Lambda why, if it still listens; the process has to end in any case.
+    async fn give_up(&self, error: Error) -> lambda_extension::Error {
+        tracing::error!(%error, "the extension ends");
+        self.report("/2020-01-01/extension/exit/error", &error.to_string()).await;
+        error.into()
+    }
+
+    /// Says why init failed, for the function's log.
+    pub(super) async fn fail_init(&self, message: &str) {
+        self.report("/2020-01-01/extension/init/error", message).await;
+    }
+
+    async fn report(&self, path: &str, message: &str) {
+        let report = serde_json::json!({
+            "errorType": ERROR_TYPE,
+            "errorMessage": message,
+            "stackTrace": [],
+        });
+        let request = build_request()
+            .method(Method::POST)
+            .uri(path)
+            .header(ID_HEADER, &self.id)
+            .header(ERROR_TYPE_HEADER, ERROR_TYPE)
+            .body(Body::from(report.to_string()));
+        if let Ok(request) = request {
+            tokio::time::timeout(LAST_WORDS, self.call(request)).await.ok();
+        }
+    }
+}
+
+impl Cache {
+    /// Has the refresher do what is due, and returns when nothing is in flight any more.
+    async fn invoked(&self, event: InvokeEvent) -> Result<(), Error> {
+        let invocation = Invocation {
+            request_id: event.request_id,
+            deadline: milliseconds(event.deadline_ms),
+            witness: trace::epoch(&event.tracing.value),
+        };
+        self.refresher.ask(|done| Message::Invoke { invocation, done }).await
+    }
+}
+
+fn client() -> PooledClient {
+    PooledClient::builder().build()
+}
+
+fn boxed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Cause {
+    Cause::from(cause.into())
+}
