@@ -33,7 +33,7 @@ impl Cache {
         let registration = match self.mode() {
             Mode::OnDemand | Mode::SnapStart => {
                 Some(Registration::register(&self.extension_name, &["INVOKE"]).await?)
-            },
+            }
             Mode::ManagedInstance | Mode::Elsewhere => None,
         };
         Ok(Extension { cache: self.clone(), registration })

@@ -98,6 +98,16 @@ impl Aws {
     }
 }
 
+/// The configuration with timeouts, an HTTP client and credentials that suit an environment which
+/// freezes: for AWS clients of your own, in a [`from_fn`](crate::from_fn) or a
+/// [`memo`](crate::Cache::memo). Their requests are counted with the fetch they belong to.
+///
+/// What it already has of these stays. [`Cache::builder`](crate::Cache::builder) takes the
+/// configuration as you have it, and does this by itself.
+pub fn freeze_safe(aws: &SdkConfig) -> SdkConfig {
+    Aws::new(aws).config(&Place::default())
+}
+
 fn http_client() -> SharedHttpClient {
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
     Builder::new().pool_idle_timeout(IDLE).tls_provider(provider).build_https()

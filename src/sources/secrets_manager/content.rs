@@ -96,6 +96,13 @@ impl Payload {
         }
     }
 
+    pub(super) fn bytes(&self) -> Result<SecretSlice<u8>, DecodeError> {
+        match &self.current {
+            Content::Binary(bytes) => Ok(bytes.clone()),
+            _ => self.text().map(|text| text.expose_secret().as_bytes().to_vec().into()),
+        }
+    }
+
     pub(super) fn previous(&self) -> Option<&Payload> {
         self.previous.as_deref()
     }

@@ -51,6 +51,11 @@ impl Entry<OneSecret, SecretString> {
         self.decoded(|payload| payload.binary().cloned())
     }
 
+    /// The bytes of the secret, in whichever of the two forms it is stored: a text's are its UTF-8.
+    pub fn bytes(self) -> Entry<OneSecret, SecretSlice<u8>> {
+        self.decoded(Payload::bytes)
+    }
+
     /// A value of type `T` from the JSON text of the secret, or of the [`field`](Self::field) chosen
     /// before.
     ///

@@ -1,0 +1,171 @@
+//! config.yaml: what is to be kept fresh.
+//!
+//! The Go extension's own files are read as they are; see `docs/sidecar.md` for what can be said
+//! beyond that. Whatever is wrong is told at once, each with its line and column.
+
+mod fields;
+mod things;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use lambda_cache::sources::dynamodb::KeyValue;
+use saphyr::{MarkedYaml, YamlLoader};
+use saphyr_parser::{Marker, Parser, ScanError};
+
+use self::fields::{Mistakes, Node};
+use crate::problem::Problem;
+
+/// What kind of thing is declared: a section of config.yaml, and a path of the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Section {
+    Parameters,
+    DynamoDb,
+    Secrets,
+    Objects,
+    Configurations,
+}
+
+impl Section {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Parameters, Self::DynamoDb, Self::Secrets, Self::Objects, Self::Configurations];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameters",
+            Self::DynamoDb => "dynamodb",
+            Self::Secrets => "secrets",
+            Self::Objects => "objects",
+            Self::Configurations => "configurations",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
+}
+
+/// One thing to keep fresh.
+#[derive(Debug, Clone)]
+pub(crate) struct Declaration {
+    pub(crate) section: Section,
+    /// What clients ask for.
+    pub(crate) name: String,
+    pub(crate) thing: Thing,
+    pub(crate) options: Options,
+    pub(crate) place: Place,
+}
+
+/// What it is, to the service that has it.
+#[derive(Debug, Clone)]
+pub(crate) enum Thing {
+    Parameter(String),
+    Item {
+        table: String,
+        key: (String, KeyValue),
+        sort_key: Option<(String, KeyValue)>,
+    },
+    Secret(String),
+    /// By its URI.
+    Object(String),
+    Configuration {
+        application: String,
+        environment: String,
+        configuration: String,
+    },
+}
+
+/// How old it may be, and where it is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) refresh_after: Option<Duration>,
+    pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) region: Option<String>,
+    pub(crate) role: Option<String>,
+}
+
+/// Where in config.yaml something stands, both counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    line: usize,
+    column: usize,
+}
+
+impl Place {
+    /// What is wrong there.
+    pub(crate) fn problem(self, path: &str, message: impl Into<String>) -> Problem {
+        Problem::new(format!("{path}:{self}"), message)
+    }
+}
+
+impl From<Marker> for Place {
+    fn from(marker: Marker) -> Self {
+        Self { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// Everything that `text`, the file at `path`, declares.
+pub(crate) fn parse(text: &str, path: &str) -> Result<Vec<Declaration>, Vec<Problem>> {
+    let documents = load(text)
+        .map_err(|error| vec![Place::from(*error.marker()).problem(path, error.info())])?;
+    let mut mistakes = Mistakes::new(path);
+    let mut declarations = Vec::new();
+    let mut documents = documents.iter().map(Node);
+    if let Some(document) = documents.next() {
+        for (section, node) in sections(document, &mut mistakes) {
+            for item in node.list(&mut mistakes, section.as_str()) {
+                declarations.extend(things::declared(section, item, &mut mistakes));
+            }
+        }
+    }
+    if let Some(another) = documents.next() {
+        mistakes.add(another.place(), "a second document; one is all there may be");
+    }
+    check_names(&declarations, &mut mistakes);
+    mistakes.none_or(declarations)
+}
+
+/// The documents of a text, with all scalars as they are written: `007` may be somebody's key.
+fn load(text: &str) -> Result<Vec<MarkedYaml<'_>>, ScanError> {
+    let mut loader = YamlLoader::default();
+    loader.early_parse(false);
+    Parser::new_from_str(text).load(&mut loader, true)?;
+    match loader.error() {
+        Some(error) => Err(error.clone()),
+        None => Ok(loader.into_documents()),
+    }
+}
+
+fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes<'_>) -> Vec<(Section, Node<'a>)> {
+    let known = Section::ALL.map(Section::as_str);
+    let fields = document.fields(mistakes, "config.yaml", &known);
+    let found = Section::ALL.map(|section| Some((section, fields.get(section.as_str())?)));
+    found.into_iter().flatten().collect()
+}
+
+fn check_names(declarations: &[Declaration], mistakes: &mut Mistakes<'_>) {
+    let mut first: HashMap<(Section, &str), Place> = HashMap::new();
+    for Declaration { section, name, place, .. } in declarations {
+        if let Some(first) = first.get(&(*section, &**name)) {
+            let section = section.as_str();
+            let message = format!(
+                "a second entry of {section} with the name \"{name}\"; the first is at {first}. \
+                 Give one of them another by `name`"
+            );
+            mistakes.add(*place, message);
+        } else {
+            first.insert((*section, name), *place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
