@@ -5,6 +5,8 @@
 
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/process.rs"]
+mod process;
 
 use std::collections::HashMap;
 use std::fs;
@@ -40,7 +42,7 @@ struct World {
 
 impl World {
     async fn new(name: &str) -> Self {
-        let directory = moto::directory(name);
+        let directory = process::directory(name);
         let moto = Moto::start(&directory).await;
         Self { config: moto.config(), moto, clock: TestClock::new(), directory }
     }

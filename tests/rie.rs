@@ -16,6 +16,8 @@ mod everything;
 mod function;
 #[path = "support/moto.rs"]
 mod moto;
+#[path = "support/process.rs"]
+mod process;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -33,7 +35,8 @@ use aws_sdk_ssm::types::ParameterType;
 use everything::{ACCOUNT, BUCKET, FullReport, MODEL, MORE, SECRET, SETTINGS, TABLE};
 use function::{MAX_AGES, PARAMETERS, Seen};
 use lambda_cache::{Clock, SystemClock};
-use moto::{LIMIT, Moto, REGION, free_ports, program, start, until_it_listens};
+use moto::{Moto, REGION};
+use process::{LIMIT, free_ports, program, start, until_it_listens};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -51,7 +54,7 @@ const COMES_FROM: [usize; FEW + MORE.len()] = [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8];
 #[tokio::test]
 #[ignore = "needs aws-lambda-rie and moto_server, by path in AWS_LAMBDA_RIE and MOTO_SERVER; .ci/run installs both"]
 async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
-    let directory = moto::directory("rie");
+    let directory = process::directory("rie");
     let world = World::start(&directory).await;
     let emulator = Emulator::start(&world, &directory).await;
 

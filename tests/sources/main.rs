@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod appconfig;
+#[path = "../support/aws.rs"]
 mod aws;
 mod dynamodb;
 mod fixture;

@@ -186,7 +186,7 @@ fn no_data(status: StatusCode) -> Response {
 fn failed(error: &Error) -> Response {
     let status = match error.kind() {
         ErrorKind::NotFound => {
-            tracing::info!(%error, "no such thing");
+            tracing::debug!(%error, "no such thing");
             return no_data(StatusCode::OK);
         }
         ErrorKind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
@@ -194,7 +194,7 @@ fn failed(error: &Error) -> Response {
         ErrorKind::Denied | ErrorKind::Source | ErrorKind::Decode => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    tracing::warn!(%error, "not served");
+    tracing::debug!(%error, "not served");
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
     response.headers_mut().insert(ERROR, reason(error));
     response

@@ -18,7 +18,7 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 /// Digits of a fraction beyond these are far less than a nanosecond, even of an hour.
-const MOST_DIGITS: usize = 18;
+const MOST_DIGITS: usize = 19;
 
 /// A duration in the grammar of Go's `time.ParseDuration`, such as `90s`, `1h30m` or `500ms`, or what
 /// is wrong with it. It must not be negative: it is how long something is kept.

@@ -30,7 +30,7 @@ impl Failure {
             SdkError::ServiceError(said) => said_by_service(said.raw()),
             SdkError::TimeoutError(_) => timeout(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => timeout(),
-            SdkError::DispatchFailure(failure) if failure.is_io() => {
+            SdkError::DispatchFailure(failure) if !failure.is_user() => {
                 (StatusCode::BAD_GATEWAY, body("ConnectionError", Some("Read Error")))
             }
             _ => internal(),

@@ -45,7 +45,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    fn of(request: &HttpRequest) -> Self {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
         let header = |name| request.headers().get(name).unwrap_or_default().to_owned();
         let authorization = header("authorization");
         // `AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, ...`
@@ -181,7 +181,8 @@ impl Aws {
         std::mem::take(&mut self.0.calls.lock().unwrap())
     }
 
-    fn answer(&self, call: &Call) -> Option<Answer> {
+    /// Records a call, and gives what a test wants in place of the service's answer.
+    pub(crate) fn answer(&self, call: &Call) -> Option<Answer> {
         self.0.calls.lock().unwrap().push(call.clone());
         let script = self.0.script.lock().unwrap().clone();
         refused(call).or_else(|| script.and_then(|script| script(call)))

@@ -1,0 +1,15 @@
+//! The sidecar, as a running process: both its protocols, what it refuses, and what it does when things
+//! go wrong. AWS is winterbaume, behind a port of loopback.
+#![cfg(all(feature = "sidecar", feature = "testing"))]
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs, dead_code)]
+
+#[path = "../support/aws.rs"]
+mod aws;
+mod aws_extension;
+mod client;
+mod cloud;
+mod command_line;
+mod go_extension;
+#[path = "../support/process.rs"]
+mod process;
+mod sidecar;

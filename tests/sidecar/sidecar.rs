@@ -1,0 +1,124 @@
+//! The binary, as a process of its own, outside Lambda: timers drive its refreshes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::process::{Child, Command};
+
+use crate::aws::HOME;
+use crate::client::{self, Reply};
+use crate::cloud::Cloud;
+use crate::process::{LIMIT, directory, free_ports, start, until_it_listens};
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lambda-cache-extension");
+/// What it takes for the session token.
+pub(crate) const TOKEN: &str = "a session token";
+/// Is in every value that a test puts into a source, and must be in no log.
+pub(crate) const MARK: &str = "hush";
+
+/// How it is to be started.
+pub(crate) struct Setup {
+    config: String,
+    variables: Vec<(String, String)>,
+}
+
+/// Ends with the test.
+pub(crate) struct Sidecar {
+    process: Child,
+    /// Of what config.yaml declares.
+    pub(crate) declared: u16,
+    /// Of what clients name.
+    pub(crate) on_demand: u16,
+    directory: PathBuf,
+}
+
+/// It keeps what this config.yaml says.
+pub(crate) fn setup(config: &str) -> Setup {
+    Setup { config: config.to_owned(), variables: Vec::new() }
+}
+
+impl Setup {
+    pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Starts it, and waits until it listens.
+    pub(crate) async fn start(self, cloud: &Cloud) -> Sidecar {
+        let sidecar = self.spawn(cloud).await;
+        until_it_listens(sidecar.declared, &sidecar.log_file()).await;
+        until_it_listens(sidecar.on_demand, &sidecar.log_file()).await;
+        sidecar
+    }
+
+    /// Starts it.
+    pub(crate) async fn spawn(self, cloud: &Cloud) -> Sidecar {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let directory = directory(&format!("sidecar-{number}"));
+        let config = directory.join("config.yaml");
+        fs::write(&config, self.config).unwrap();
+        let [declared, on_demand] = free_ports().await;
+        let mut command = Command::new(BINARY);
+        command
+            // Whatever this machine knows of AWS is none of its business.
+            .env_clear()
+            .env("AWS_ENDPOINT_URL", &cloud.endpoint)
+            .env("AWS_REGION", HOME)
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("AWS_SESSION_TOKEN", TOKEN)
+            .env("LAMBDA_CACHE_CONFIG", &config)
+            .env("LAMBDA_CACHE_PORT", declared.to_string())
+            .env("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", on_demand.to_string())
+            .env("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")
+            .envs(self.variables);
+        let process = start(&mut command, &directory.join("log"));
+        Sidecar { process, declared, on_demand, directory }
+    }
+}
+
+impl Sidecar {
+    /// `GET <path>` of what is declared.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        client::ask(self.declared, client::get(path, &[])).await
+    }
+
+    /// `GET <path>` of what clients name, with the token.
+    pub(crate) async fn named(&self, path: &str) -> Reply {
+        let token = format!("X-Aws-Parameters-Secrets-Token: {TOKEN}");
+        client::ask(self.on_demand, client::get(path, &[&token])).await
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id().expect("a running process")
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
+        ended.expect("an end").unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        Path::join(&self.directory, "log")
+    }
+}
+
+/// Whatever a test was about: values are in no log.
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let log = self.log();
+        assert!(!log.contains(MARK) && !log.contains(TOKEN), "a value was logged:\n{log}");
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
