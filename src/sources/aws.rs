@@ -98,14 +98,15 @@ impl Aws {
     }
 }
 
-/// The configuration with timeouts, an HTTP client and credentials that suit an environment which
-/// freezes: for AWS clients of your own, in a [`from_fn`](crate::from_fn) or a
-/// [`memo`](crate::Cache::memo). Their requests are counted with the fetch they belong to.
+/// The configuration with timeouts and an HTTP client that suit an environment which freezes: for AWS
+/// clients of your own, in a [`from_fn`](crate::from_fn) or a [`memo`](crate::Cache::memo).
 ///
 /// What it already has of these stays. [`Cache::builder`](crate::Cache::builder) takes the
 /// configuration as you have it, and does this by itself.
 pub fn freeze_safe(aws: &SdkConfig) -> SdkConfig {
-    Aws::new(aws).config(&Place::default())
+    // Not the client of `Aws`, which counts: such a function is one call, whatever it does.
+    let client = aws.http_client().unwrap_or_else(http_client);
+    Aws::new(aws).config(&Place::default()).into_builder().http_client(client).build()
 }
 
 fn http_client() -> SharedHttpClient {
@@ -135,5 +136,15 @@ mod tests {
         let timeouts = config.timeout_config().expect("timeouts");
         assert_eq!(timeouts.operation_attempt_timeout(), Some(own));
         assert_eq!(config.region().map(|it| it.as_ref()), Some("us-east-1"));
+    }
+
+    #[test]
+    fn a_client_of_ones_own_has_them_too() {
+        let config = freeze_safe(&SdkConfig::builder().build());
+        let timeouts = config.timeout_config().expect("timeouts");
+        assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT));
+        let client = config.http_client().expect("an HTTP client");
+        let again = freeze_safe(&config).http_client().expect("the same");
+        assert_eq!(format!("{client:?}"), format!("{again:?}"));
     }
 }

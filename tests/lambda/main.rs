@@ -1,6 +1,7 @@
 //! The cache in a Lambda that can freeze: the real lambda_runtime and lambda-extension, over HTTP.
 #![allow(clippy::unwrap_used)]
 
+mod external;
 mod fixture;
 mod managed;
 mod orders;

@@ -81,6 +81,23 @@ async fn bytes_are_no_text() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn either_form_has_bytes() {
+    let world = World::new();
+    world.aws.say_binary_secret(&[0, 255], 1);
+    let mut builder = world.builder();
+    let bytes = builder.add(secrets_manager::secret("binary").bytes());
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(cache.get(bytes).await.unwrap().expose_secret(), [0, 255]);
+
+    let world = World::new();
+    world.aws.put_secret("text", "hunter2").await;
+    let mut builder = world.builder();
+    let bytes = builder.add(secrets_manager::secret("text").bytes());
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(cache.get(bytes).await.unwrap().expose_secret(), b"hunter2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stage_or_an_id_asks_for_that_version_and_current_is_no_other() {
     let world = World::new();
     world.aws.script(|_| Some(say(value("db", "v", 1))));
