@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Requests per second and latency of the sidecar's hits, beside a bare hyper server that answers a
-# constant, by wrk, with one connection and with 64, all in one run.
+# Requests per second and latency of the sidecar's hits, each beside a bare hyper server that answers
+# the same bytes whatever it is asked, by wrk, with one connection and with 64, all in one run.
 #
 #   benches/sidecar.sh [name|command|url|header]...
 #
@@ -64,47 +64,49 @@ aws ssm AmazonSSM.PutParameter "{\"Name\": \"/bench/parameter\", \"Type\": \"Str
 aws secretsmanager secretsmanager.CreateSecret \
   "{\"Name\": \"/bench/secret\", \"SecretString\": $quoted, \"ClientRequestToken\": \"$(cat /proc/sys/kernel/random/uuid)\"}"
 
-declared=$(free_port) on_demand=$(free_port) constant=$(free_port)
+declared=$(free_port) on_demand=$(free_port)
 echo 'parameters: [{names: [/bench/parameter]}]' >"$directory/config.yaml"
 LAMBDA_CACHE_CONFIG=$directory/config.yaml LAMBDA_CACHE_PORT=$declared \
   PARAMETERS_SECRETS_EXTENSION_HTTP_PORT=$on_demand \
   run sidecar.log "$target/release/lambda-cache-extension"
-run constant.log "$target/release/constant" "$constant" "$value"
 
 token='X-Aws-Parameters-Secrets-Token: token'
-servers=(
-  "bare hyper|-|http://127.0.0.1:$constant/|Accept: */*"
-  "bare hyper, with a token|-|http://127.0.0.1:$constant/secretsmanager/get?secretId=/bench/secret|$token"
-  "declared parameter|-|http://127.0.0.1:$declared/parameters?name=/bench/parameter|Accept: */*"
-  "named parameter|-|http://127.0.0.1:$on_demand/systemsmanager/parameters/get?name=/bench/parameter|$token"
-  "named secret|-|http://127.0.0.1:$on_demand/secretsmanager/get?secretId=/bench/secret|$token"
-  "$@"
-)
-for server in "${servers[@]}"; do
+servers=()
+for server in \
+  "declared parameter|-|http://127.0.0.1:$declared/parameters?name=/bench/parameter|Accept: */*" \
+  "named parameter|-|http://127.0.0.1:$on_demand/systemsmanager/parameters/get?name=/bench/parameter|$token" \
+  "named secret|-|http://127.0.0.1:$on_demand/secretsmanager/get?secretId=/bench/secret|$token" \
+  "$@"; do
   IFS='|' read -r name command url header <<<"$server"
+  header=${header:-Accept: */*}
   if [ "$command" != - ]; then
     # shellcheck disable=SC2086 # a command and its words
     run "$name.log" $command
   fi
-  await "$url" "${header:-Accept: */*}"
+  await "$url" "$header"
+  port=$(free_port)
+  run "constant-$port.log" "$target/release/constant" "$port" "$(cat "$directory/answer")"
+  same=http://127.0.0.1:$port/${url#*://*/}
+  await "$same" "$header"
+  servers+=("$name|bare hyper|$same|$header" "$name|itself|$url|$header")
 done
 
 # Round by round, so that whatever else the machine does meets all of them alike.
 for _ in $(seq "$rounds"); do
   for connections in 1 64; do
     for server in "${servers[@]}"; do
-      IFS='|' read -r name _ url header <<<"$server"
+      IFS='|' read -r name who url header <<<"$server"
       threads=$((connections == 1 ? 1 : 2))
-      wrk -t$threads -c$connections -d"${seconds}s" --latency -H "${header:-Accept: */*}" "$url" |
-        awk -v name="$name" -v connections=$connections '
+      wrk -t$threads -c$connections -d"${seconds}s" --latency -H "$header" "$url" |
+        awk -v place="$name|$who|$connections" '
           function micros(time) {
             return time ~ /us$/ ? time + 0 : time ~ /ms$/ ? time * 1000 : time * 1000000
           }
           $1 == "50%" { p50 = micros($2) }
           $1 == "99%" { p99 = micros($2) }
           $1 == "Requests/sec:" { rate = $2 }
-          /Non-2xx/ { print name ": " $0 > "/dev/stderr"; exit 1 }
-          END { printf "%s|%d|%d|%.1f|%.1f\n", name, connections, rate, p50, p99 }'
+          /Non-2xx/ { print place ": " $0 > "/dev/stderr"; exit 1 }
+          END { printf "%s|%d|%.1f|%.1f\n", place, rate, p50, p99 }'
     done
   done
 done >"$directory/measured"
@@ -115,18 +117,19 @@ from collections import defaultdict
 
 measured = defaultdict(list)
 for line in open(sys.argv[1]):
-    name, connections, *numbers = line.strip().split("|")
-    measured[int(connections), name].append([float(number) for number in numbers])
-
-for connections in sorted({connections for connections, _ in measured}):
-    print(f"\n{connections} connection{'s' if connections > 1 else ''}"
-          f"{'':>14}{'requests/s':>11}{'ratio':>7}{'p50 us':>9}{'ratio':>7}{'p99 us':>9}")
-    base = None
-    for (number, name), rounds in measured.items():
-        if number != connections:
-            continue
-        rate, p50, p99 = (statistics.median(column) for column in zip(*rounds))
-        base = base or (rate, p50)
-        print(f"{name:<28}{rate:>11,.0f}{rate / base[0]:>7.2f}{p50:>9.1f}{base[1] / p50:>7.2f}{p99:>9.1f}")
-print("\nratio: to bare hyper; above 1 is better")
+    name, who, connections, *numbers = line.strip().split("|")
+    measured[int(connections), name, who].append([float(number) for number in numbers])
+median = {
+    place: [statistics.median(column) for column in zip(*rounds)]
+    for place, rounds in measured.items()
+}
+for connections in sorted({connections for connections, _, _ in median}):
+    print(f"\n{'connections: ' + str(connections):<34}"
+          f"{'requests/s':>11}{'ratio':>7}{'p50 us':>9}{'ratio':>7}{'p99 us':>9}")
+    for (number, name, who), (rate, p50, p99) in median.items():
+        if number == connections:
+            base = median[connections, name, "bare hyper"]
+            print(f"{name + ', ' + who:<34}{rate:>11,.0f}{rate / base[0]:>7.2f}"
+                  f"{p50:>9.1f}{base[1] / p50:>7.2f}{p99:>9.1f}")
+print("\nratio: to bare hyper with the same answer; above 1 is better")
 PYTHON

@@ -58,8 +58,9 @@ async fn main() -> Result<(), Error> {
 //! | `s3` | [`sources::s3`]: objects of S3, in memory or as files | yes |
 //! | `dynamodb` | [`sources::dynamodb`]: items and queries of DynamoDB | yes |
 //! | `appconfig` | [`sources::appconfig`]: configurations and feature flags of AppConfig | no |
-//! | `runtime` | [`Cache::run`], [`Cache::handler`], [`Cache::register`] | yes |
+//! | `runtime` | [`Cache::run`], [`Cache::handler`], [`Cache::register`], [`ExternalExtension`] | yes |
 //! | `testing` | [`testing`]: a clock that can freeze, sources that can fail, a Lambda that can freeze | no |
+//! | `sidecar` | the binary `lambda-cache-extension`, for functions in any language (`docs/sidecar.md`) | no |
 //! | `aws` | what AWS sources share; they turn it on | with them |
 //!
 //! Without any, what remains is the engine, with [`from_fn`] and [`Cache::memo`]. The minimum supported Rust version is the

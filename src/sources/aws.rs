@@ -143,8 +143,6 @@ mod tests {
         let config = freeze_safe(&SdkConfig::builder().build());
         let timeouts = config.timeout_config().expect("timeouts");
         assert_eq!(timeouts.operation_attempt_timeout(), Some(ATTEMPT));
-        let client = config.http_client().expect("an HTTP client");
-        let again = freeze_safe(&config).http_client().expect("the same");
-        assert_eq!(format!("{client:?}"), format!("{again:?}"));
+        assert!(config.http_client().is_some());
     }
 }

@@ -62,6 +62,7 @@ pub(super) async fn serve<E: Endpoint>(
     loop {
         let before = progress.requests.load(Relaxed);
         tokio::select! {
+            biased;
             ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
