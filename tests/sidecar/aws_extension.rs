@@ -1,25 +1,15 @@
 //! What clients name, served as AWS's Parameters and Secrets extension serves it.
 
-use aws_sdk_ssm::types::ParameterType;
 use serde_json::{Value as Json, json};
 
-use crate::aws::{Answer, HOME};
+use crate::aws::Answer;
 use crate::cloud::Cloud;
 use crate::sidecar::setup;
-
-async fn create_secret(cloud: &Cloud, name: &str, value: &str) {
-    let client = aws_sdk_secretsmanager::Client::new(&cloud.aws.direct(HOME));
-    client.create_secret().name(name).secret_string(value).send().await.unwrap();
-}
-
-fn operations(cloud: &Cloud) -> Vec<String> {
-    cloud.aws.calls().iter().map(|call| call.operation().to_owned()).collect()
-}
 
 #[tokio::test]
 async fn a_secret_is_served_with_all_of_its_fields() {
     let cloud = Cloud::start().await;
-    create_secret(&cloud, "/prod/db", "hush").await;
+    cloud.put_secret("/prod/db", "hush").await;
     let sidecar = setup("").start(&cloud).await;
     let reply = sidecar.named("/secretsmanager/get?secretId=%2Fprod%2Fdb").await;
     assert_eq!(reply.status, 200);
@@ -45,15 +35,13 @@ async fn a_secret_is_served_with_all_of_its_fields() {
     assert!(secret["CreatedDate"].as_str().unwrap().ends_with('Z'));
 
     sidecar.named("/secretsmanager/get?secretId=/prod/db").await;
-    assert_eq!(operations(&cloud), ["GetSecretValue"], "the second one was a hit");
+    assert_eq!(cloud.operations(), ["GetSecretValue"], "the second one was a hit");
 }
 
 #[tokio::test]
 async fn a_parameter_is_served_with_all_of_its_fields() {
     let cloud = Cloud::start().await;
-    let ssm = aws_sdk_ssm::Client::new(&cloud.aws.direct(HOME));
-    let put = ssm.put_parameter().name("/app/x").value("hush").r#type(ParameterType::String);
-    put.send().await.unwrap();
+    cloud.put_parameter("/app/x", "hush").await;
     let sidecar = setup("").start(&cloud).await;
     let reply = sidecar.named("/systemsmanager/parameters/get?name=%2Fapp%2Fx").await;
     assert_eq!(reply.status, 200);
@@ -120,11 +108,10 @@ async fn a_service_that_does_not_answer_in_its_time_is_a_timeout() {
 #[tokio::test]
 async fn refresh_now_fetches_and_what_it_brings_is_served_from_then_on() {
     let cloud = Cloud::start().await;
-    create_secret(&cloud, "s", "hush 1").await;
+    cloud.put_secret("s", "hush 1").await;
     let sidecar = setup("").start(&cloud).await;
     sidecar.named("/secretsmanager/get?secretId=s").await;
-    let client = aws_sdk_secretsmanager::Client::new(&cloud.aws.direct(HOME));
-    client.put_secret_value().secret_id("s").secret_string("hush 2").send().await.unwrap();
+    cloud.put_secret("s", "hush 2").await;
     let value = async |query: &str| {
         let reply = sidecar.named(&format!("/secretsmanager/get?secretId=s{query}")).await;
         reply.json()["SecretString"].as_str().unwrap().to_owned()
@@ -132,7 +119,7 @@ async fn refresh_now_fetches_and_what_it_brings_is_served_from_then_on() {
     assert_eq!(value("").await, "hush 1");
     assert_eq!(value("&refreshNow=true").await, "hush 2");
     assert_eq!(value("&refreshNow=false").await, "hush 2");
-    assert_eq!(operations(&cloud), ["GetSecretValue"; 2]);
+    assert_eq!(cloud.operations(), ["GetSecretValue"; 2]);
 }
 
 #[tokio::test]
@@ -143,12 +130,12 @@ async fn without_a_ttl_or_a_cache_every_request_fetches() {
         ("PARAMETERS_SECRETS_EXTENSION_CACHE_SIZE", "0"),
     ] {
         let cloud = Cloud::start().await;
-        create_secret(&cloud, "s", "hush").await;
+        cloud.put_secret("s", "hush").await;
         let sidecar = setup("").variable(name, value).start(&cloud).await;
         for _ in 0..3 {
             let reply = sidecar.named("/secretsmanager/get?secretId=s").await;
             assert_eq!(reply.json()["SecretString"], "hush", "{name}");
         }
-        assert_eq!(operations(&cloud), ["GetSecretValue"; 3], "{name}");
+        assert_eq!(cloud.operations(), ["GetSecretValue"; 3], "{name}");
     }
 }

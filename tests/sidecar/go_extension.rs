@@ -5,7 +5,6 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue as Value, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
-use aws_sdk_ssm::types::ParameterType;
 
 use crate::aws::{Answer, HOME};
 use crate::cloud::Cloud;
@@ -26,12 +25,6 @@ dynamodb:
     sortkeytype: S
     sortkeyvalue: sKey1
 ";
-
-async fn put_parameter(cloud: &Cloud, region: &str, name: &str, value: &str) {
-    let ssm = aws_sdk_ssm::Client::new(&cloud.aws.direct(region));
-    let put = ssm.put_parameter().name(name).value(value).r#type(ParameterType::String);
-    put.overwrite(true).send().await.unwrap();
-}
 
 async fn put_item(cloud: &Cloud, more: impl IntoIterator<Item = (&'static str, Value)>) {
     let dynamodb = aws_sdk_dynamodb::Client::new(&cloud.aws.direct(HOME));
@@ -55,7 +48,7 @@ async fn put_item(cloud: &Cloud, more: impl IntoIterator<Item = (&'static str, V
 #[tokio::test]
 async fn the_go_extensions_own_example_is_served() {
     let cloud = Cloud::start().await;
-    put_parameter(&cloud, "us-west-2", "CacheExtensions_Parameter1", "hush, a parameter").await;
+    cloud.put_parameter_in("us-west-2", "CacheExtensions_Parameter1", "hush, a parameter").await;
     put_item(&cloud, [("Data", Value::S("hush goes here".into()))]).await;
     let sidecar = setup(GO).start(&cloud).await;
     assert!(cloud.aws.calls().is_empty(), "nothing is fetched before it is asked for");
@@ -104,7 +97,7 @@ async fn an_item_keeps_attributes_of_all_types() {
 #[tokio::test]
 async fn what_is_not_declared_or_not_there_is_no_data() {
     let cloud = Cloud::start().await;
-    put_parameter(&cloud, HOME, "/app/other", "hush").await;
+    cloud.put_parameter("/app/other", "hush").await;
     let sidecar = setup("parameters: [{names: [/app/missing]}]").start(&cloud).await;
     for path in [
         "/parameters?name=/app/missing",
@@ -147,7 +140,7 @@ async fn a_source_that_fails_is_an_error_that_no_client_takes_for_a_value() {
 async fn at_init_everything_is_loaded_in_one_call_and_what_fails_is_logged_and_served_as_such() {
     let cloud = Cloud::start().await;
     for name in ["a", "b", "c"] {
-        put_parameter(&cloud, HOME, name, "hush").await;
+        cloud.put_parameter(name, "hush").await;
     }
     let config = "
 parameters: [{names: [a, b, c, missing]}]
@@ -176,8 +169,7 @@ secrets: [{names: [denied]}]
 async fn secrets_and_objects_and_configurations_are_served_too() {
     let cloud = Cloud::start().await;
     let config = cloud.aws.direct(HOME);
-    let secrets = aws_sdk_secretsmanager::Client::new(&config);
-    secrets.create_secret().name("/prod/text").secret_string("hush").send().await.unwrap();
+    cloud.put_secret("/prod/text", "hush").await;
     let s3 = aws_sdk_s3::Client::new(&config);
     s3.create_bucket()
         .bucket("conf")

@@ -9,7 +9,11 @@ mod aws_extension;
 mod client;
 mod cloud;
 mod command_line;
+mod connections;
+mod freezes;
 mod go_extension;
 #[path = "../support/process.rs"]
 mod process;
+mod refusals;
 mod sidecar;
+mod world;

@@ -1,0 +1,153 @@
+//! Freezes of the real process, by SIGSTOP, for longer than anything may be kept: a stopped process's
+//! timers fire late and all at once, and what it had in flight comes in when it goes on.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::aws::Answer;
+use crate::cloud::Cloud;
+use crate::sidecar::{Sidecar, setup};
+
+const CONFIG: &str = "parameters: [{names: [p]}]";
+/// For everything here.
+const MAX_AGE: Duration = Duration::from_secs(1);
+const CLIENTS: usize = 20;
+
+impl Sidecar {
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        kill_process(id, signal).unwrap();
+    }
+
+    async fn parameter(&self) -> String {
+        self.get("/parameters?name=p").await.text().to_owned()
+    }
+
+    async fn secret(&self) -> String {
+        let reply = self.named("/secretsmanager/get?secretId=s").await;
+        reply.json()["SecretString"].as_str().map_or_else(|| reply.text().to_owned(), str::to_owned)
+    }
+}
+
+async fn put(cloud: &Cloud, value: &str) {
+    cloud.put_parameter("p", value).await;
+    cloud.put_secret("s", value).await;
+}
+
+async fn start(cloud: &Cloud) -> Sidecar {
+    put(cloud, "hush 1").await;
+    let setup = setup(CONFIG).variable("CACHE_EXTENSION_TTL", "1s");
+    setup.variable("SECRETS_MANAGER_TTL", 1).start(cloud).await
+}
+
+#[tokio::test]
+async fn after_a_freeze_longer_than_the_ttl_the_first_answers_are_fresh_on_both_ports() {
+    let cloud = Cloud::start().await;
+    let sidecar = start(&cloud).await;
+    for round in 2..4 {
+        sidecar.parameter().await;
+        sidecar.secret().await;
+        sidecar.stop();
+        let value = format!("hush {round}");
+        put(&cloud, &value).await;
+        tokio::time::sleep(MAX_AGE * 3 / 2).await;
+        cloud.aws.calls();
+        sidecar.go_on();
+        let parameters = join_all((0..CLIENTS).map(|_| sidecar.parameter()));
+        let secrets = join_all((0..CLIENTS).map(|_| sidecar.secret()));
+        let (parameters, secrets) = tokio::join!(parameters, secrets);
+        assert_eq!(parameters, vec![value.clone(); CLIENTS]);
+        assert_eq!(secrets, vec![value; CLIENTS]);
+        let mut operations = cloud.operations();
+        operations.sort();
+        assert_eq!(operations, ["GetParameters", "GetSecretValue"], "one call for all who wait");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_in_after_a_freeze_is_too_old_for_who_waits_for_it() {
+    let cloud = Cloud::start().await;
+    let sidecar = start(&cloud).await;
+    // They know what was true when they were asked, and say it when the process is stopped.
+    cloud.aws.script(|_| Some(Answer::Late(Duration::from_millis(300))));
+    let waiting = async { tokio::join!(sidecar.parameter(), sidecar.secret()) };
+    let freeze = async {
+        cloud.called(2).await;
+        sidecar.stop();
+        tokio::time::sleep(MAX_AGE * 3 / 2).await;
+        put(&cloud, "hush 2").await;
+        cloud.aws.heal();
+        sidecar.go_on();
+    };
+    let (answers, ()) = tokio::join!(waiting, freeze);
+    assert_eq!(answers, ("hush 2".to_owned(), "hush 2".to_owned()));
+}
+
+#[tokio::test]
+async fn no_answer_is_older_than_its_ttl_while_values_change() {
+    let cloud = Cloud::start().await;
+    let sidecar = start(&cloud).await;
+    let clock = std::time::Instant::now;
+    let number = |value: &str| value.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+    // When each value came to be, at the latest; the first is that of "hush 1".
+    let history = std::sync::Mutex::new(vec![clock()]);
+    let change = async {
+        for n in 2..30 {
+            put(&cloud, &format!("hush {n}")).await;
+            history.lock().unwrap().push(clock());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let read = async {
+        let mut seen = [0; 2];
+        loop {
+            let asked = clock();
+            for (at, value) in
+                [sidecar.parameter().await, sidecar.secret().await].iter().enumerate()
+            {
+                let n = number(value);
+                assert!(n >= seen[at], "{value} after {}", seen[at]);
+                seen[at] = n;
+                let successor = history.lock().unwrap().get(n).copied();
+                let outdated = successor.map(|since| asked.saturating_duration_since(since));
+                assert!(outdated.unwrap_or_default() < MAX_AGE, "{value} for {outdated:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = change => {}
+        never = read => never,
+    }
+    let calls = cloud.aws.calls().len();
+    assert!((4..40).contains(&calls), "{calls} calls in three seconds");
+}
+
+#[tokio::test]
+async fn what_is_due_is_refreshed_ahead_so_that_no_request_waits() {
+    let cloud = Cloud::start().await;
+    let sidecar = start(&cloud).await;
+    sidecar.parameter().await;
+    sidecar.secret().await;
+    cloud.aws.script(|_| Some(Answer::Late(Duration::from_millis(100))));
+    let began = std::time::Instant::now();
+    while began.elapsed() < MAX_AGE * 3 {
+        for value in [sidecar.parameter().await, sidecar.secret().await] {
+            assert_eq!(value, "hush 1");
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    let body: Vec<Json> = cloud.aws.calls().into_iter().map(|call| call.body).collect();
+    assert!(body.len() >= 6, "{body:?}");
+}
