@@ -2,6 +2,8 @@
 //! go wrong. AWS is winterbaume, behind a port of loopback.
 #![cfg(all(feature = "sidecar", feature = "testing"))]
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, dead_code)]
+// A process of its own has no clock but the machine's.
+#![allow(clippy::disallowed_methods)]
 
 #[path = "../support/aws.rs"]
 mod aws;
