@@ -112,8 +112,7 @@ use state::State;
 ///   there is [`Invocations`](crate::testing::Invocations), without HTTP.
 /// - In process, nothing can be killed: after a timeout the function is what it was before, and it is
 ///   invoked again when it has asked for its next invocation.
-/// - There is no Telemetry API, and SHUTDOWN, which external extensions may register for, is never
-///   sent.
+/// - There is no Telemetry API.
 #[derive(Debug, Clone)]
 pub struct Lambda {
     environment: Arc<Environment>,
@@ -177,6 +176,21 @@ impl Lambda {
     /// Nothing is lost if dropped.
     pub async fn idle(&self) -> Result<(), LambdaError> {
         self.environment.function_does(|state| state.is_idle().then_some(())).await
+    }
+
+    /// Sends SHUTDOWN, which external extensions may register for, and waits until those who have know
+    /// of it. They have two seconds then; what becomes of them is not watched here.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ready`](Self::ready).
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled it is sent.
+    pub async fn shutdown(&self) -> Result<(), LambdaError> {
+        self.environment.change(State::shut_down);
+        self.environment.function_does(|state| state.all_told().then_some(())).await
     }
 
     /// The environment's own clock: deadlines are given by its wall clock, trace ids by true time.

@@ -1,11 +1,16 @@
 //! [`Extension`]: who may register for what, and who gets which event.
 
-use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
 
 use super::{Answer, Refusal, State};
+use crate::clock::Clock;
 use crate::testing::lambda::{Fault, RegisteredExtension, Report, ReportKind};
 
 const MOST_EXTENSIONS: usize = 10;
+/// What extensions have from SHUTDOWN to their end.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Extension {
@@ -15,6 +20,8 @@ pub(super) struct Extension {
     phase: Phase,
     /// It has asked for an event and was not answered.
     asking: bool,
+    /// It has been told of the end.
+    told: bool,
     /// How often it has asked. Only the last question is answered: who asks again has hung up before.
     asked: u64,
 }
@@ -38,7 +45,11 @@ impl Extension {
     }
 
     pub(super) fn gets_invoke(&self) -> bool {
-        self.events.iter().any(|it| it == "INVOKE")
+        self.gets("INVOKE")
+    }
+
+    fn gets(&self, event: &str) -> bool {
+        self.events.iter().any(|it| it == event)
     }
 
     pub(super) fn describe(&self) -> RegisteredExtension {
@@ -72,6 +83,7 @@ impl State {
                     events,
                     phase: Phase::Registered,
                     asking: false,
+                    told: false,
                     asked: 0,
                 });
                 id
@@ -173,10 +185,34 @@ impl State {
         let answer = match fault {
             Some(Fault::Close) => return Some(Answer::Fault(Fault::Close)),
             Some(fault) => Answer::Fault(fault),
-            None => Answer::Event(self.take_invoke(place)?),
+            None => Answer::Event(self.take_shutdown(place).or_else(|| self.take_invoke(place))?),
         };
         self.extensions[place].asking = false;
         Some(answer)
+    }
+
+    /// The environment is to end.
+    pub(crate) fn shut_down(&mut self) {
+        let deadline = self.clock.now().wall() + SHUTDOWN_TIME;
+        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let event = json!({
+            "eventType": "SHUTDOWN",
+            "shutdownReason": "spindown",
+            "deadlineMs": u64::try_from(deadline).unwrap_or(u64::MAX),
+        });
+        self.shutdown = Some(event.to_string());
+    }
+
+    /// Everybody who registered for it knows of the end.
+    pub(crate) fn all_told(&self) -> bool {
+        self.extensions.iter().all(|it| it.told || !it.gets("SHUTDOWN"))
+    }
+
+    fn take_shutdown(&mut self, place: usize) -> Option<String> {
+        let event = self.shutdown.clone()?;
+        let extension = &mut self.extensions[place];
+        (extension.gets("SHUTDOWN") && !std::mem::replace(&mut extension.told, true))
+            .then_some(event)
     }
 
     fn place_of(&self, id: &str) -> Option<usize> {

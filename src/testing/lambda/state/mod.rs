@@ -52,6 +52,8 @@ pub(super) struct State {
     exited: Option<Option<ExitStatus>>,
 
     frozen: bool,
+    /// The SHUTDOWN event, once the environment is to end.
+    shutdown: Option<String>,
     ended: bool,
     reports: Vec<Report>,
     counts: LambdaCounts,
@@ -81,6 +83,7 @@ impl State {
             processes: Vec::new(),
             exited: None,
             frozen: false,
+            shutdown: None,
             ended: false,
             reports: Vec::new(),
             counts: LambdaCounts::default(),
