@@ -30,6 +30,7 @@ const SIDECAR: &[&str] = &[
     "config",
     "http",
     "answer",
+    "signals",
     "command",
     "log",
     "go",

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::aws::Answer;
 use crate::cloud::Cloud;
@@ -16,19 +15,6 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 const CLIENTS: usize = 20;
 
 impl Sidecar {
-    fn stop(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    fn go_on(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
-        kill_process(id, signal).unwrap();
-    }
-
     async fn parameter(&self) -> String {
         self.get("/parameters?name=p").await.text().to_owned()
     }

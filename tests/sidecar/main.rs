@@ -14,6 +14,7 @@ mod command_line;
 mod connections;
 mod freezes;
 mod go_extension;
+mod in_lambda;
 #[path = "../support/process.rs"]
 mod process;
 mod refusals;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lambda_cache::testing::Lambda;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use crate::aws::HOME;
@@ -45,6 +47,12 @@ impl Setup {
         self
     }
 
+    /// It is the extension `lambda-cache-extension` of this environment.
+    pub(crate) fn in_lambda(mut self, lambda: &Lambda) -> Self {
+        self.variables.extend(lambda.env());
+        self
+    }
+
     /// Starts it, and waits until it listens.
     pub(crate) async fn start(self, cloud: &Cloud) -> Sidecar {
         let sidecar = self.spawn(cloud).await;
@@ -65,16 +73,16 @@ impl Setup {
         command
             // Whatever this machine knows of AWS is none of its business.
             .env_clear()
-            .env("AWS_ENDPOINT_URL", &cloud.endpoint)
-            .env("AWS_REGION", HOME)
-            .env("AWS_ACCESS_KEY_ID", "key")
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
-            .env("AWS_SESSION_TOKEN", TOKEN)
             .env("LAMBDA_CACHE_CONFIG", &config)
             .env("LAMBDA_CACHE_PORT", declared.to_string())
             .env("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", on_demand.to_string())
             .env("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")
-            .envs(self.variables);
+            .env("AWS_SESSION_TOKEN", TOKEN)
+            .envs(self.variables)
+            .env("AWS_ENDPOINT_URL", &cloud.endpoint)
+            .env("AWS_REGION", HOME)
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret");
         let process = start(&mut command, &directory.join("log"));
         Sidecar { process, declared, on_demand, directory }
     }
@@ -92,8 +100,19 @@ impl Sidecar {
         client::ask(self.on_demand, client::get(path, &[&token])).await
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id().expect("a running process")
+    /// Freezes it.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Thaws it.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.process.id().expect("a running process");
+        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
     }
 
     /// Waits for its end.

@@ -16,6 +16,7 @@ mod on_demand;
 mod problem;
 mod settings;
 mod sidecar;
+mod signals;
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ use self::command::{Command, HELP};
 use self::problem::Problem;
 use self::settings::Settings;
 use self::sidecar::Sidecar;
+use self::signals::Signals;
 
 /// The status of a process that was called wrongly, as shells have it.
 const WRONG_CALL: u8 = 2;
@@ -75,6 +77,13 @@ async fn run(name: &str) -> ExitCode {
     let mut problems = Vec::new();
     let settings = Settings::read(|name| std::env::var(name).ok(), &mut problems);
     log::start(settings.log_level);
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "no signals");
+            return ExitCode::FAILURE;
+        }
+    };
     // Before anything can go wrong, so that Lambda can be told of it.
     let extension = match ExternalExtension::register(name).await {
         Ok(extension) => extension,
@@ -84,7 +93,7 @@ async fn run(name: &str) -> ExitCode {
         }
     };
     match Sidecar::start(settings, problems).await {
-        Ok(sidecar) => match sidecar.run(extension).await {
+        Ok(sidecar) => match sidecar.run(extension, signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "the sidecar cannot go on");

@@ -1,7 +1,7 @@
 //! [`Sidecar`]: the cache and what serves it, from start to end.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use crate::http::{Clients, Guard, Listener, Server};
 use crate::on_demand::OnDemand;
 use crate::problem::Problem;
 use crate::settings::{ConfigFile, Loading, Settings};
+use crate::signals::Signals;
 
 /// How long init may take to load what is declared: Lambda gives it ten seconds.
 const INIT_DEADLINE: Duration = Duration::from_secs(8);
@@ -76,7 +77,11 @@ impl Sidecar {
     }
 
     /// Works as an extension, until Lambda or a signal wants it to end.
-    pub(crate) async fn run(mut self, extension: ExternalExtension) -> Result<(), BoxError> {
+    pub(crate) async fn run(
+        mut self,
+        extension: ExternalExtension,
+        mut signals: Signals,
+    ) -> Result<(), BoxError> {
         let work = async {
             if self.loading == Loading::AtInit {
                 self.declared.load(INIT_DEADLINE).await;
@@ -86,7 +91,7 @@ impl Sidecar {
         tokio::select! {
             result = work => result,
             panic = self.server.failed() => Err(panic.into()),
-            told = told_to_end() => Ok(told?),
+            () = signals.told() => Ok(()),
         }
     }
 }
@@ -124,22 +129,4 @@ fn read(config: ConfigFile) -> (PathBuf, Result<Vec<Declaration>, Vec<Problem>>)
 async fn listen(port: u16, variable: &str) -> Result<Listener, Problem> {
     let listener = Listener::bind(port).await;
     listener.map_err(|error| Problem::new(variable, format!("port {port}: {error}")))
-}
-
-/// Waits for a signal to end.
-#[cfg(unix)]
-async fn told_to_end() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-async fn told_to_end() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
 }
