@@ -96,6 +96,8 @@ pub(crate) enum Loading {
     /// At init, which fails if this does.
     #[default]
     AtInit,
+    /// From init on, which does not wait for it.
+    InBackground,
     /// At its first read.
     Lazy,
 }

@@ -184,7 +184,8 @@ impl Builder {
         self
     }
 
-    /// Starts the refresher, and fetches all entries that are not lazy: batched, in parallel.
+    /// Starts the refresher, and fetches all entries that are not lazy: batched, in parallel. It waits
+    /// for those that are not fetched in the background.
     ///
     /// Calls what the sources call, such as `ssm:GetParameters`.
     ///
@@ -212,7 +213,7 @@ impl Builder {
             patience: self.operation_timeout.saturating_add(GRACE),
         });
         let slot = |definition: &Definition| match definition.loading {
-            Loading::AtInit => Slot::Missing,
+            Loading::AtInit | Loading::InBackground => Slot::Missing,
             Loading::Lazy => Slot::Unread,
         };
         let slots: Vec<Slot> = catalog.entries.iter().map(slot).collect();
@@ -256,12 +257,21 @@ impl Builder {
 }
 
 impl Cache {
-    /// Waits until every entry has been fetched or has failed.
+    /// Has every entry fetched, and waits until those that init needs have been, or have failed.
     pub(crate) async fn load(&self, deadline: Duration) -> Result<(), Error> {
         let read = Read { kind: ReadKind::Snapshot, after: 0 };
+        let mut asked = false;
         let all = self.wait(None, read, Cause::Init, |state, _| {
-            let missing = state.slots().any(|slot| matches!(slot, Slot::Missing));
-            if missing { ControlFlow::Continue(true) } else { ControlFlow::Break(()) }
+            let needed = |(_, it): &(_, &Definition)| it.loading == Loading::AtInit;
+            let mut entries = state.slots().zip(&state.catalog.entries).filter(needed);
+            let missing = entries.any(|(slot, _)| matches!(slot, Slot::Missing));
+            // Even if nothing has to be waited for, something may have to be begun.
+            let begins = !std::mem::replace(&mut asked, true);
+            if missing || begins {
+                ControlFlow::Continue(missing)
+            } else {
+                ControlFlow::Break(())
+            }
         });
         let in_time = tokio::time::timeout(deadline, all).await;
         let state = self.refresher.reader().load();
@@ -272,6 +282,7 @@ impl Cache {
         let failed: Vec<Error> = state
             .slots()
             .zip(&state.catalog.entries)
+            .filter(|(_, definition)| definition.loading == Loading::AtInit)
             .filter_map(|(slot, definition)| {
                 let error = match (slot, &in_time) {
                     (Slot::Failed(_, failure), _) => failure.error.clone(),

@@ -163,6 +163,13 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
+    /// Begin to fetch at init, which neither waits for it nor fails with it. Reads wait for it.
+    #[must_use]
+    pub fn in_background(mut self) -> Self {
+        self.options.loading = Loading::InBackground;
+        self
+    }
+
     /// Makes of each new value what handlers need of it: a connection pool of a secret, a model of an
     /// object.
     ///

@@ -1,9 +1,10 @@
 //! What readers get while a source fails, and how often it is asked.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
-use lambda_cache::{Builder, ErrorKind, from_fn};
+use lambda_cache::{Builder, Clock, ErrorKind, from_fn};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, builder, settle};
 
@@ -255,6 +256,31 @@ async fn a_lazy_entry_neither_delays_nor_fails_init_and_is_kept_fresh_once_read(
     source.set("x", "2");
     clock.advance(MINUTE);
     assert_eq!(cache.snapshot().await.get(x).unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_in_the_background_are_begun_at_init_which_neither_waits_for_them_nor_fails() {
+    for needed in [false, true] {
+        let (source, clock) = (TestSource::new(), TestClock::new());
+        source.behave(Behaviour::Late(SECOND));
+        source.set("x", "1");
+        let mut builder = builder(&clock);
+        let x = builder.add(source.entry("x").in_background());
+        let missing = builder.add(source.entry("missing").in_background());
+        if needed {
+            source.set("needed", "1");
+            builder.add(source.entry("needed"));
+        }
+        let before = clock.now().monotonic();
+        let cache = builder.spawn().await.unwrap();
+        let waited = clock.now().monotonic() - before;
+        assert_eq!(waited, if needed { SECOND } else { Duration::ZERO });
+        settle().await;
+        assert_eq!(source.calls().len(), 1, "all in one batch");
+        assert_eq!(*cache.get(x).await.unwrap(), "1");
+        assert_eq!(cache.get(missing).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(source.calls().len(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

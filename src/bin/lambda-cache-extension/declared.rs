@@ -21,6 +21,7 @@ use crate::answer::{self, Answer, Response};
 use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
 use crate::problem::Problem;
+use crate::settings::Loading;
 
 /// What the Go extension says of everything that it cannot give.
 const NO_DATA: &str = "No data found";
@@ -32,6 +33,13 @@ const MOST_REASON: usize = 1024;
 /// Where each thing is, by section and name.
 type Names = HashMap<Section, HashMap<String, Key<Answer>>>;
 
+/// What is not said of each thing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    pub(crate) max_age: Duration,
+    pub(crate) loading: Loading,
+}
+
 /// The declared things of a cache.
 #[derive(Debug)]
 pub(crate) struct Declared {
@@ -40,11 +48,11 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// A cache that keeps what `declarations`, from the file at `path`, say. Nothing is fetched yet.
+    /// A cache that keeps what `declarations`, from the file at `path`, say.
     pub(crate) async fn spawn(
         mut builder: Builder,
         declarations: Vec<Declaration>,
-        max_age: Duration,
+        defaults: Defaults,
         path: &str,
     ) -> Result<Self, Vec<Problem>> {
         let mut names: Names = HashMap::new();
@@ -52,7 +60,7 @@ impl Declared {
         for declaration in declarations {
             let Declaration { section, name, place, .. } = declaration.clone();
             places.insert(entry_name(section, &name), place);
-            let key = add(&mut builder, declaration, max_age);
+            let key = add(&mut builder, declaration, defaults);
             names.entry(section).or_default().insert(name, key);
         }
         match builder.spawn().await {
@@ -74,7 +82,7 @@ impl Declared {
         &self.cache
     }
 
-    /// Fetches everything, in as few calls as it takes, and says what could not be had in time.
+    /// Waits until everything has been fetched, and says what could not be had in time.
     pub(crate) async fn load(&self, deadline: Duration) {
         let keys = self.names.values().flat_map(HashMap::values);
         let all = join_all(keys.map(async |&key| {
@@ -93,10 +101,11 @@ fn entry_name(section: Section, name: &str) -> String {
     format!("{}/{name}", section.as_str())
 }
 
-fn add(builder: &mut Builder, declaration: Declaration, max_age: Duration) -> Key<Answer> {
+fn add(builder: &mut Builder, declaration: Declaration, defaults: Defaults) -> Key<Answer> {
     let Declaration { section, name, thing, options, .. } = declaration;
     let name = entry_name(section, &name);
-    let options = Options { max_age: options.max_age.or(Some(max_age)), ..options };
+    let Defaults { max_age, loading } = defaults;
+    let options = (Options { max_age: options.max_age.or(Some(max_age)), ..options }, loading);
     match thing {
         Thing::Parameter(parameter) => {
             let entry = with(ssm::parameter(parameter).secret(), name, options);
@@ -129,10 +138,17 @@ fn add(builder: &mut Builder, declaration: Declaration, max_age: Duration) -> Ke
     }
 }
 
-/// The entry with its name and options, fetched when it is first asked for.
-fn with<D: AwsEntry, T>(entry: Entry<D, T>, name: String, options: Options) -> Entry<D, T> {
+/// The entry with its name and options.
+fn with<D: AwsEntry, T>(
+    entry: Entry<D, T>,
+    name: String,
+    (options, loading): (Options, Loading),
+) -> Entry<D, T> {
     let Options { max_age, refresh_after, stale_if_error, region, role } = options;
-    let mut entry = entry.name(name).lazy();
+    let mut entry = match loading {
+        Loading::AtInit => entry.name(name).in_background(),
+        Loading::AtFirstRead => entry.name(name).lazy(),
+    };
     if let Some(age) = max_age {
         entry = entry.max_age(age);
     }

@@ -11,7 +11,7 @@ use aws_types::SdkConfig;
 use lambda_cache::{Cache, ExternalExtension, sources};
 
 use crate::config::{self, Declaration};
-use crate::declared::Declared;
+use crate::declared::{Declared, Defaults};
 use crate::http::{Clients, Guard, Listener, Server};
 use crate::on_demand::OnDemand;
 use crate::problem::Problem;
@@ -48,7 +48,7 @@ impl Sidecar {
                 Declared::spawn(
                     Cache::builder(&aws),
                     declarations,
-                    declared.max_age,
+                    Defaults { max_age: declared.max_age, loading: declared.loading },
                     &path.to_string_lossy(),
                 )
                 .await
@@ -104,8 +104,9 @@ pub(crate) async fn check(path: &Path) -> Result<(), Vec<Problem>> {
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .build();
-    let name = path.to_string_lossy();
-    Declared::spawn(Cache::builder(&aws), declarations?, Duration::MAX, &name).await.map(drop)
+    let (name, builder) = (path.to_string_lossy(), Cache::builder(&aws));
+    let defaults = Defaults { max_age: Duration::MAX, loading: Loading::AtFirstRead };
+    Declared::spawn(builder, declarations?, defaults, &name).await.map(drop)
 }
 
 /// A config.yaml's path, and what it declares.
