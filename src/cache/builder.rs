@@ -267,11 +267,7 @@ impl Cache {
             let missing = entries.any(|(slot, _)| matches!(slot, Slot::Missing));
             // Even if nothing has to be waited for, something may have to be begun.
             let begins = !std::mem::replace(&mut asked, true);
-            if missing || begins {
-                ControlFlow::Continue(missing)
-            } else {
-                ControlFlow::Break(())
-            }
+            if missing || begins { ControlFlow::Continue(missing) } else { ControlFlow::Break(()) }
         });
         let in_time = tokio::time::timeout(deadline, all).await;
         let state = self.refresher.reader().load();

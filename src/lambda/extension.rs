@@ -26,9 +26,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Lambda`] if the Extensions API refuses: ten extensions are registered already,
-    /// init is over, or another has the name
-    /// ([`Builder::extension_name`](crate::Builder::extension_name)).
+    /// [`ErrorKind::Lambda`](crate::ErrorKind::Lambda) if the Extensions API refuses: ten extensions
+    /// are registered already, init is over, or another has the name ([`Builder::extension_name`](crate::Builder::extension_name)).
     pub async fn register(&self) -> Result<Extension, Error> {
         let registration = match self.mode() {
             Mode::OnDemand | Mode::SnapStart => {

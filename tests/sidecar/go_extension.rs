@@ -215,3 +215,51 @@ configurations: [{application: shop, environment: prod, configuration: flags}]
     let reply = sidecar.get("/configurations?name=shop-prod-flags").await;
     assert_eq!((reply.status, reply.text()), (200, r#"{"on":true}"#));
 }
+
+#[tokio::test]
+async fn keys_of_all_three_types_are_asked_for_as_such() {
+    let cloud = Cloud::start().await;
+    let config = "
+dynamodb:
+  - {table: tab, hashkey: id, hashkeytype: N, hashkeyvalue: 007}
+  - {table: tab, hashkey: id, hashkeytype: B, hashkeyvalue: aGk=}
+  - {table: tab, hashkey: id, hashkeytype: S, hashkeyvalue: x, sortkey: at, sortkeytype: N, sortkeyvalue: -1.5}
+";
+    cloud.aws.fail(400, "ResourceNotFoundException");
+    let sidecar = setup(config).start(&cloud).await;
+    for (name, key) in [
+        ("tab-007", r#"{"id":{"N":"7"}}"#),
+        ("tab-aGk%3D", r#"{"id":{"B":"aGk="}}"#),
+        ("tab-x--1.5", r#"{"at":{"N":"-1.5"},"id":{"S":"x"}}"#),
+    ] {
+        let reply = sidecar.get(&format!("/dynamodb?name={name}")).await;
+        assert_eq!((reply.status, reply.text()), (200, "No data found"), "{name}");
+        let asked: Vec<_> = cloud.aws.calls().into_iter().map(|it| it.body).collect();
+        let asked = asked.iter().find_map(|it| match &it["Key"] {
+            serde_json::Value::Null => it["RequestItems"]["tab"]["Keys"].get(0),
+            key => Some(key),
+        });
+        assert_eq!(asked.expect("a key").to_string(), key);
+    }
+}
+
+#[tokio::test]
+async fn names_are_what_they_are_however_they_are_encoded() {
+    let cloud = Cloud::start().await;
+    cloud.put_parameter("/app/a.b-c_d", "hush").await;
+    let config =
+        "parameters: [{names: [/app/a.b-c_d], name: 'm\u{fc}de & so on'}, {names: [/app/a.b-c_d]}]";
+    let sidecar = setup(config).start(&cloud).await;
+    for name in [
+        "/app/a.b-c_d",
+        "%2Fapp%2Fa.b-c_d",
+        "%2fapp%2fa%2Eb-c_d",
+        "m%C3%BCde+%26+so+on",
+        "m%C3%BCde%20%26%20so%20on",
+    ] {
+        let reply = sidecar.get(&format!("/parameters?name={name}")).await;
+        assert_eq!((reply.status, reply.text()), (200, "hush"), "{name}");
+    }
+    let reply = sidecar.get("/parameters?name=%FF").await;
+    assert_eq!(reply.text(), "No data found", "no text at all is no name");
+}

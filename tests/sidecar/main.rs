@@ -15,6 +15,7 @@ mod connections;
 mod freezes;
 mod go_extension;
 mod in_lambda;
+mod outages;
 #[path = "../support/process.rs"]
 mod process;
 mod refusals;

@@ -82,14 +82,10 @@ impl Declared {
         &self.cache
     }
 
-    /// Waits until everything has been fetched, and says what could not be had in time.
+    /// Waits until everything has been fetched, or has failed, which the refresher logs.
     pub(crate) async fn load(&self, deadline: Duration) {
         let keys = self.names.values().flat_map(HashMap::values);
-        let all = join_all(keys.map(async |&key| {
-            if let Err(error) = self.cache.get(key).await {
-                tracing::warn!(%error, "not loaded at init");
-            }
-        }));
+        let all = join_all(keys.map(|&key| self.cache.get(key)));
         if tokio::time::timeout(deadline, all).await.is_err() {
             tracing::warn!(?deadline, "not everything could be loaded at init");
         }
