@@ -10,6 +10,8 @@
 ))]
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+#[path = "support/emulator.rs"]
+mod emulator;
 #[path = "../examples/function/everything.rs"]
 mod everything;
 #[path = "../examples/quickstart/function.rs"]
@@ -32,14 +34,12 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_s3::types::CreateBucketConfiguration;
 use aws_sdk_ssm::types::ParameterType;
+use emulator::Emulator;
 use everything::{ACCOUNT, BUCKET, FullReport, MODEL, MORE, SECRET, SETTINGS, TABLE};
 use function::{MAX_AGES, PARAMETERS, Seen};
 use lambda_cache::{Clock, SystemClock};
 use moto::{Moto, REGION};
-use process::{LIMIT, free_ports, program, start, until_it_listens};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 const INVOCATIONS: usize = 200;
 /// From one invocation to the next, so that the 200 go on across several expirations.
@@ -56,7 +56,10 @@ const COMES_FROM: [usize; FEW + MORE.len()] = [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 8];
 async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
     let directory = process::directory("rie");
     let world = World::start(&directory).await;
-    let emulator = Emulator::start(&world, &directory).await;
+    let describe = |command: &mut Command| {
+        command.env("TMPDIR", &directory).env("RATES_FILE", &world.rates);
+    };
+    let emulator = Emulator::start(&example("function"), &world.moto, &directory, describe).await;
 
     let invocations = tokio::select! {
         invocations = traffic(&emulator) => invocations,
@@ -96,7 +99,7 @@ async fn traffic(emulator: &Emulator) -> Vec<Invocation> {
     for _ in 0..INVOCATIONS {
         // The pace of the traffic: nothing is waited for to become true.
         let pace = tokio::time::sleep(PACE);
-        invocations.push(emulator.invoke().await);
+        invocations.push(invoke(emulator).await);
         pace.await;
     }
     invocations
@@ -244,57 +247,13 @@ impl World {
     }
 }
 
-/// AWS's emulator. Its own child, the function, ends with it: the emulator asks the kernel for that.
-struct Emulator {
-    _process: Child,
-    log: PathBuf,
-    port: u16,
-}
-
-impl Emulator {
-    async fn start(world: &World, directory: &Path) -> Self {
-        let log = directory.join("emulator.log");
-        let [port, runtime_api] = free_ports().await;
-        let mut command = Command::new(program("AWS_LAMBDA_RIE", "aws-lambda-rie"));
-        command
-            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
-            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_api}")])
-            .arg(example("function"))
-            // Whatever this machine knows of AWS is none of the function's business.
-            .env_clear()
-            .env("AWS_ENDPOINT_URL", &world.moto.endpoint)
-            .env("AWS_REGION", REGION)
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10")
-            .env("TMPDIR", directory)
-            .env("RATES_FILE", &world.rates);
-        let process = start(&mut command, &log);
-        until_it_listens(port, &log).await;
-        Self { _process: process, log, port }
-    }
-
-    async fn invoke(&self) -> Invocation {
-        let clock = SystemClock::new();
-        let sent = clock.now();
-        let answer = tokio::time::timeout(LIMIT, self.post()).await.expect("an answer").unwrap();
-        let took = clock.now().monotonic() - sent.monotonic();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        let report = serde_json::from_str(body)
-            .unwrap_or_else(|error| panic!("{error}: {answer}; see {}", self.log.display()));
-        Invocation { sent: sent.wall(), took, report }
-    }
-
-    /// HTTP/1.0: an answer in one piece, and the connection closes.
-    async fn post(&self) -> std::io::Result<String> {
-        let path = "/2015-03-31/functions/function/invocations";
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
-    }
+/// One invocation, and when it was sent.
+async fn invoke(emulator: &Emulator) -> Invocation {
+    let clock = SystemClock::new();
+    let sent = clock.now();
+    let report = emulator.invoke().await;
+    let took = clock.now().monotonic() - sent.monotonic();
+    Invocation { sent: sent.wall(), took, report }
 }
 
 struct Invocation {

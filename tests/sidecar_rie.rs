@@ -3,6 +3,8 @@
 #![cfg(feature = "sidecar")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub, missing_docs, dead_code)]
 
+#[path = "support/emulator.rs"]
+mod emulator;
 #[path = "support/moto.rs"]
 mod moto;
 #[path = "support/process.rs"]
@@ -20,13 +22,12 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use aws_sdk_ssm::types::ParameterType;
+use emulator::Emulator;
 use lambda_cache::{Clock, SystemClock};
 use moto::{Moto, REGION};
-use process::{LIMIT, free_ports, program, start, until_it_listens};
+use process::{free_ports, start, until_it_listens};
 use serde_json::Value as Json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_lambda-cache-extension");
 const EXTENSIONS: &str = "/opt/extensions";
@@ -53,7 +54,7 @@ async fn a_function_in_python_never_sees_a_value_past_its_max_age() {
     let _turn = TURN.lock().await;
     let directory = process::directory("sidecar-rie");
     let world = World::start(&directory).await;
-    let emulator = Emulator::start(&world.moto, &directory, CONFIG).await;
+    let sandbox = Sandbox::start(&world.moto, &directory, CONFIG).await;
 
     let traffic = async {
         let mut answers = Vec::new();
@@ -61,7 +62,7 @@ async fn a_function_in_python_never_sees_a_value_past_its_max_age() {
             // The pace of the traffic: nothing is waited for to become true.
             let pace = tokio::time::sleep(PACE);
             let sent = SystemClock::new().now().wall();
-            answers.push((sent, emulator.invoke().await));
+            answers.push((sent, sandbox.emulator.invoke::<Json>().await));
             pace.await;
         }
         answers
@@ -87,13 +88,13 @@ async fn a_function_in_python_never_sees_a_value_past_its_max_age() {
         assert!(seen.len() >= 3, "{} of {} versions were seen", seen.len(), history.len());
         println!("thing {thing}: {} of {} versions seen", seen.len(), history.len());
     }
-    let log = fs::read_to_string(&emulator.log).unwrap();
+    let log = fs::read_to_string(&sandbox.emulator.log).unwrap();
     assert!(log.contains("registered, subscribed to [INVOKE SHUTDOWN]"), "no extension: {log}");
     let moto_log = fs::read_to_string(&world.moto.log).unwrap();
     let calls = moto_log.matches("POST / HTTP").count() - world.calls();
     println!("{calls} API calls for {} reads", INVOCATIONS * THINGS);
     assert!((THINGS..INVOCATIONS).contains(&calls), "{calls} API calls");
-    drop(emulator);
+    drop(sandbox);
     fs::remove_dir_all(&directory).unwrap();
 }
 
@@ -104,15 +105,15 @@ async fn what_is_wrong_with_config_yaml_is_in_the_functions_log() {
     let directory = process::directory("sidecar-rie-wrong");
     let moto = Moto::start(&directory).await;
     let wrong = "parameters: [{nams: [a]}]\nsecrets: [{names: [s], max_age: soon}]\n";
-    let emulator = Emulator::start(&moto, &directory, wrong).await;
-    let answer = emulator.post().await.unwrap();
+    let sandbox = Sandbox::start(&moto, &directory, wrong).await;
+    let answer = sandbox.emulator.post().await.unwrap();
     assert!(answer.starts_with("HTTP/1.0 502"), "{answer}");
-    let log = fs::read_to_string(&emulator.log).unwrap();
+    let log = fs::read_to_string(&sandbox.emulator.log).unwrap();
     for mistake in ["config.yaml:1:15: unknown field `nams`", "config.yaml:2:33: `max_age`"] {
         assert!(log.contains(mistake), "{mistake} is not in the log:\n{log}");
     }
     assert!(log.contains("First fatal error stored in appctx: Extension.InitError"), "{log}");
-    drop(emulator);
+    drop(sandbox);
     fs::remove_dir_all(&directory).unwrap();
 }
 
@@ -132,7 +133,13 @@ async fn the_go_extensions_own_function_runs_unchanged() {
     put.send().await.unwrap();
     let log = directory.join("sidecar.log");
     let mut command = Command::new(BINARY);
-    aws(command.env_clear(), &moto).env("LAMBDA_CACHE_CONFIG", example.join("config.yaml"));
+    command
+        .env_clear()
+        .env("AWS_ENDPOINT_URL", &moto.endpoint)
+        .env("AWS_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("LAMBDA_CACHE_CONFIG", example.join("config.yaml"));
     let _sidecar = start(&mut command, &log);
     until_it_listens(4000, &log).await;
     let call = format!("require({:?}).handler({{}}, {{}}, () => {{}})", example.join("index.js"));
@@ -236,78 +243,43 @@ async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str, keys: &[(
     table.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
 }
 
-/// What leads a process to AWS here.
-fn aws<'a>(command: &'a mut Command, moto: &Moto) -> &'a mut Command {
-    command
-        .env("AWS_ENDPOINT_URL", &moto.endpoint)
-        .env("AWS_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .env("AWS_SESSION_TOKEN", TOKEN)
-}
-
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sidecar")
 }
 
-/// AWS's emulator, with the sidecar as its extension. What it starts ends with it: it asks the kernel
-/// for that.
-struct Emulator {
-    _process: Child,
+/// AWS's emulator, with the sidecar as its extension.
+struct Sandbox {
+    emulator: Emulator,
     extension: PathBuf,
-    log: PathBuf,
-    port: u16,
 }
 
-impl Emulator {
+impl Sandbox {
     async fn start(moto: &Moto, directory: &Path, config: &str) -> Self {
         let path = directory.join("config.yaml");
         fs::write(&path, config).unwrap();
         fs::create_dir_all(EXTENSIONS).unwrap();
         let extension = Path::new(EXTENSIONS).join(format!("sidecar-{}", std::process::id()));
         symlink(BINARY, &extension).unwrap();
-        let log = directory.join("emulator.log");
-        let [port, runtime_api, declared, on_demand] = free_ports().await;
-        let mut command = Command::new(program("AWS_LAMBDA_RIE", "aws-lambda-rie"));
-        // Whatever this machine knows of AWS is none of the function's business.
-        aws(command.env_clear(), moto)
-            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
-            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_api}")])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/bootstrap.py"))
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("FUNCTION_FILE", examples().join("python/function.py"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10")
-            .env("LAMBDA_CACHE_CONFIG", &path)
-            .env("CACHE_EXTENSION_INIT_STARTUP", "true")
-            .env("SECRETS_MANAGER_TTL", "2")
-            .env("LAMBDA_CACHE_PORT", declared.to_string())
-            .env("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", on_demand.to_string());
-        let process = start(&mut command, &log);
-        until_it_listens(port, &log).await;
-        Self { _process: process, extension, log, port }
-    }
-
-    async fn invoke(&self) -> Json {
-        let answer = tokio::time::timeout(LIMIT, self.post()).await.expect("an answer").unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-        serde_json::from_str(body)
-            .unwrap_or_else(|error| panic!("{error}: {answer}; see {}", self.log.display()))
-    }
-
-    /// HTTP/1.0: an answer in one piece, and the connection closes.
-    async fn post(&self) -> std::io::Result<String> {
-        let path = "/2015-03-31/functions/function/invocations";
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
+        let [declared, on_demand] = free_ports().await;
+        let describe = |command: &mut Command| {
+            command
+                .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+                .env("FUNCTION_FILE", examples().join("python/function.py"))
+                .env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("AWS_SESSION_TOKEN", TOKEN)
+                .env("LAMBDA_CACHE_CONFIG", &path)
+                .env("CACHE_EXTENSION_INIT_STARTUP", "true")
+                .env("SECRETS_MANAGER_TTL", "2")
+                .env("LAMBDA_CACHE_PORT", declared.to_string())
+                .env("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", on_demand.to_string());
+        };
+        let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/bootstrap.py");
+        let emulator = Emulator::start(&runtime, moto, directory, describe).await;
+        Self { emulator, extension }
     }
 }
 
-impl Drop for Emulator {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         fs::remove_file(&self.extension).ok();
     }

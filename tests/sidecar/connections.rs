@@ -70,6 +70,28 @@ async fn beyond_the_bound_clients_are_told_so_until_there_is_room_again() {
 }
 
 #[tokio::test]
+async fn however_many_clients_there_are_something_is_left_for_connections_to_aws() {
+    let cloud = Cloud::start().await;
+    cloud.put_parameter("p", "hush").await;
+    let setup = setup("parameters: [{names: [p]}]").open_files(100);
+    let sidecar = setup.start(&cloud).await;
+    let mut clients = join_all((0..200).map(|_| Connection::open(sidecar.declared))).await;
+    let served = async {
+        for client in &mut clients {
+            if client.send(get(PATH, &[])).await.is_err() {
+                continue;
+            }
+            if client.reply().await.is_some_and(|it| it.status == 200) {
+                return;
+            }
+        }
+        panic!("nobody is served");
+    };
+    served.await;
+    assert!(sidecar.log().contains("fewer clients"));
+}
+
+#[tokio::test]
 async fn clients_that_say_nothing_or_little_hold_nobody_up_and_go_in_the_end() {
     let cloud = Cloud::start().await;
     let sidecar = start(&cloud, 64).await;

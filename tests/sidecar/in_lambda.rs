@@ -92,6 +92,18 @@ async fn init_is_over_when_everything_is_loaded() {
 }
 
 #[tokio::test]
+async fn nothing_is_loaded_before_a_snapshot() {
+    let cloud = Cloud::start().await;
+    let lambda = lambda(Lambda::builder().snap_start());
+    let setup = short_lived(&lambda).variable("CACHE_EXTENSION_INIT_STARTUP", "true");
+    let sidecar = setup.start(&cloud).await;
+    lambda.counted(|counts| counts.extensions_asked == 1).await.unwrap();
+    assert_eq!(cloud.operations(), [""; 0]);
+    cloud.put_parameter("p", "hush").await;
+    assert_eq!(sidecar.get("/parameters?name=p").await.text(), "hush");
+}
+
+#[tokio::test]
 async fn what_is_due_is_refreshed_at_invoke_and_nothing_is_in_flight_at_a_freeze() {
     let cloud = Cloud::start().await;
     let lambda = lambda(Lambda::builder());

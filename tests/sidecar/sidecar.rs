@@ -24,6 +24,7 @@ pub(crate) const MARK: &str = "hush";
 pub(crate) struct Setup {
     config: String,
     variables: Vec<(String, String)>,
+    open_files: Option<u32>,
 }
 
 /// Ends with the test.
@@ -38,12 +39,18 @@ pub(crate) struct Sidecar {
 
 /// It keeps what this config.yaml says.
 pub(crate) fn setup(config: &str) -> Setup {
-    Setup { config: config.to_owned(), variables: Vec::new() }
+    Setup { config: config.to_owned(), variables: Vec::new(), open_files: None }
 }
 
 impl Setup {
     pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The most files that it may have open.
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -69,7 +76,14 @@ impl Setup {
         let config = directory.join("config.yaml");
         fs::write(&config, self.config).unwrap();
         let [declared, on_demand] = free_ports().await;
-        let mut command = Command::new(BINARY);
+        let mut command = match self.open_files {
+            None => Command::new(BINARY),
+            Some(most) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit -n {most} && exec {BINARY}")]);
+                shell
+            }
+        };
         command
             // Whatever this machine knows of AWS is none of its business.
             .env_clear()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
-use lambda_cache::{Cache, ExternalExtension, sources};
+use lambda_cache::{Cache, ExternalExtension, Mode, sources};
 
 use crate::config::{self, Declaration};
 use crate::declared::{Declared, Defaults};
@@ -38,6 +38,11 @@ impl Sidecar {
     ) -> Result<Self, Vec<Problem>> {
         let Settings { config, declared, on_demand, max_clients, token, .. } = settings;
         let (path, declarations) = read(config);
+        // What is fetched before a snapshot lies in it, maybe for days, and is too old after the restore.
+        let loading = match Mode::detect() {
+            Mode::SnapStart => Loading::AtFirstRead,
+            _ => declared.loading,
+        };
         let listeners = [
             listen(declared.port, "LAMBDA_CACHE_PORT").await,
             listen(on_demand.port, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT").await,
@@ -48,7 +53,7 @@ impl Sidecar {
                 Declared::spawn(
                     Cache::builder(&aws),
                     declarations,
-                    Defaults { max_age: declared.max_age, loading: declared.loading },
+                    Defaults { max_age: declared.max_age, loading },
                     &path.to_string_lossy(),
                 )
                 .await
@@ -73,7 +78,7 @@ impl Sidecar {
         server.serve(first, guard, Arc::clone(&things));
         server.serve(second, Guard::Token(token), Arc::new(named));
         tracing::info!(declared = declared.port, on_demand = on_demand.port, "serving");
-        Ok(Self { declared: things, loading: declared.loading, server })
+        Ok(Self { declared: things, loading, server })
     }
 
     /// Works as an extension, until Lambda or a signal wants it to end.

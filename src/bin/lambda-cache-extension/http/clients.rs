@@ -7,6 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Connections beyond the bound that are told so; the rest is hung up on.
 const MOST_REFUSED: usize = 16;
 
+/// File descriptors that are not for clients' connections: the sockets that listen, the runtime's own,
+/// and connections to AWS, without which nothing could be fetched.
+const RESERVED: usize = 64;
+
 /// The connections of all ports together: they share the process's file descriptors.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
@@ -27,9 +31,12 @@ pub(super) enum Place {
 }
 
 impl Clients {
-    /// At most so many.
-    pub(crate) fn new(most: usize) -> Self {
-        let most = most.min(Semaphore::MAX_PERMITS);
+    /// At most so many, and no more than the process can have files open for.
+    pub(crate) fn new(wanted: usize) -> Self {
+        let most = wanted.min(room());
+        if most < wanted {
+            tracing::info!(most, wanted, "fewer clients, for want of file descriptors");
+        }
         let places = Arc::new(Semaphore::new(most));
         Self { most, places, refused: Arc::new(Semaphore::new(MOST_REFUSED)) }
     }
@@ -45,4 +52,20 @@ impl Clients {
     pub(super) fn are_many(&self) -> bool {
         self.places.available_permits() * 2 < self.most
     }
+}
+
+/// How many connections there are file descriptors for, once all have been asked for that there are.
+#[cfg(unix)]
+fn room() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // If it is refused, it stays as it is.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
+    let files = getrlimit(Resource::Nofile).current.and_then(|it| usize::try_from(it).ok());
+    files.map_or(Semaphore::MAX_PERMITS, |files| files.saturating_sub(RESERVED).max(1))
+}
+
+#[cfg(not(unix))]
+fn room() -> usize {
+    Semaphore::MAX_PERMITS
 }

@@ -1,0 +1,69 @@
+//! AWS's Runtime Interface Emulator, with a function to run. What it starts ends with it: it asks the
+//! kernel for that.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::moto::{Moto, REGION};
+use crate::process::{LIMIT, free_ports, program, start, until_it_listens};
+
+/// It ends with the test.
+pub(crate) struct Emulator {
+    _process: Child,
+    pub(crate) log: PathBuf,
+    port: u16,
+}
+
+impl Emulator {
+    /// Starts it with this function, which finds AWS at `moto`, and the variables that `describe` adds;
+    /// its log is in `directory`.
+    pub(crate) async fn start(
+        function: &Path,
+        moto: &Moto,
+        directory: &Path,
+        describe: impl FnOnce(&mut Command),
+    ) -> Self {
+        let log = directory.join("emulator.log");
+        let [port, runtime_api] = free_ports().await;
+        let mut command = Command::new(program("AWS_LAMBDA_RIE", "aws-lambda-rie"));
+        command
+            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
+            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_api}")])
+            .arg(function)
+            // Whatever this machine knows of AWS is none of the function's business.
+            .env_clear()
+            .env("AWS_ENDPOINT_URL", &moto.endpoint)
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_LAMBDA_FUNCTION_TIMEOUT", "10");
+        describe(&mut command);
+        let process = start(&mut command, &log);
+        until_it_listens(port, &log).await;
+        Self { _process: process, log, port }
+    }
+
+    /// What an invocation answers.
+    pub(crate) async fn invoke<T: DeserializeOwned>(&self) -> T {
+        let answer = tokio::time::timeout(LIMIT, self.post()).await.expect("an answer").unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        serde_json::from_str(body)
+            .unwrap_or_else(|error| panic!("{error}: {answer}; see {}", self.log.display()))
+    }
+
+    /// HTTP/1.0: an answer in one piece, and the connection closes.
+    pub(crate) async fn post(&self) -> io::Result<String> {
+        let path = "/2015-03-31/functions/function/invocations";
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+}
