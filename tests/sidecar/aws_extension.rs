@@ -56,6 +56,22 @@ async fn a_parameter_is_served_with_all_of_its_fields() {
 }
 
 #[tokio::test]
+async fn clients_may_have_a_slash_too_many() {
+    let cloud = Cloud::start().await;
+    cloud.put_parameter("p", "hush").await;
+    cloud.put_secret("s", "hush").await;
+    let sidecar = setup("").start(&cloud).await;
+    for path in [
+        "/systemsmanager/parameters/get/?name=p&withDecryption=True",
+        "//systemsmanager/parameters/get?name=p",
+        "/secretsmanager/get/?secretId=s",
+        "//secretsmanager/get?secretId=s",
+    ] {
+        assert_eq!(sidecar.named(path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_for_is_what_the_service_is_asked_for() {
     let cloud = Cloud::start().await;
     cloud.aws.fail(400, "ParameterNotFound");

@@ -141,7 +141,8 @@ async fn a_query_that_says_nothing_of_use_is_refused() {
         ("/systemsmanager/parameters/get?name=p&withDecryption=perhaps", 400),
         ("/systemsmanager/parameters/get", 400),
         ("/systemsmanager/parameters", 404),
-        ("/secretsmanager/get/?secretId=s", 404),
+        ("/secretsmanager/get/it?secretId=s", 404),
+        ("/systemsmanager/parameters/get/it/now?name=p", 404),
         ("/", 404),
     ] {
         assert_eq!(

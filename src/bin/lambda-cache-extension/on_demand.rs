@@ -118,14 +118,15 @@ where
 
 impl Endpoint for OnDemand {
     async fn answer(&self, path: &str, query: &str) -> Result<Response, Refusal> {
-        match path {
-            "/systemsmanager/parameters/get" => {
+        // Many clients have a slash more than it takes, before the query or at the beginning.
+        match path.trim_matches('/') {
+            "systemsmanager/parameters/get" => {
                 let names = ["name", "version", "label", "withDecryption", "refreshNow"];
                 let [name, version, label, decryption, refresh] = query::parse(query, names)?;
                 let wanted = Parameter::wanted(name, version, label, decryption)?;
                 Ok(read(&self.parameters, wanted, refresh_now(refresh)?).await)
             }
-            "/secretsmanager/get" => {
+            "secretsmanager/get" => {
                 let names = ["secretId", "versionId", "versionStage", "refreshNow"];
                 let [id, version_id, version_stage, refresh] = query::parse(query, names)?;
                 let wanted = Secret::wanted(id, version_id, version_stage)?;
