@@ -42,14 +42,27 @@ fn check_tells_all_that_is_wrong_with_a_file_and_where() {
   - names: [/app/a]
     max_age: 1 minute
   - nams: [/app/b]
+  - names: [/app/c]
+    role: me
+  - names: [/app/a]
 ",
     );
     assert_eq!(wrong.status.code(), Some(1));
     let lines: Vec<_> = text(&wrong.stderr).lines().collect();
-    assert_eq!(lines.len(), 3, "{lines:#?}");
-    assert!(lines[0].contains("config.yaml:3:14: "), "{lines:#?}");
-    // What only the engine can tell has its place too.
-    let wrong = check("parameters: [{names: [a], max_age: 1m, refresh_after: 2m, role: me}]");
+    for (place, words) in [
+        ("3:14", "`max_age`: \"1 minute\" is not a duration"),
+        ("4:5", "unknown field `nams`"),
+        ("4:5", "`names` is missing"),
+        // What only the engine can tell has its place too.
+        ("5:13", "\"me\" is not the ARN of a role"),
+        ("7:13", "a second entry of parameters with the name \"/app/a\"; the first is at 2:13"),
+    ] {
+        let place = format!("config.yaml:{place}: ");
+        let is = |line: &&str| line.contains(&place) && line.contains(words);
+        assert_eq!(lines.iter().filter(|line| is(line)).count(), 1, "{words}: {lines:#?}");
+    }
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    let wrong = check("parameters: [{names: [a], max_age: 1m, refresh_after: 2m}]");
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("config.yaml:1:23: "), "{wrong:?}");
     let missing = run(&["check", "no/such/file.yaml"]);

@@ -7,6 +7,7 @@ mod fields;
 mod things;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::time::Duration;
 
@@ -112,11 +113,16 @@ impl fmt::Display for Place {
     }
 }
 
-/// Everything that `text`, the file at `path`, declares.
-pub(crate) fn parse(text: &str, path: &str) -> Result<Vec<Declaration>, Vec<Problem>> {
-    let documents = load(text)
-        .map_err(|error| vec![Place::from(*error.marker()).problem(path, error.info())])?;
-    let mut mistakes = Mistakes::new(path);
+/// What `text`, the file at `path`, declares, as far as it is right; what is wrong goes to `problems`.
+pub(crate) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
+    let mut mistakes = Mistakes::new(path, problems);
+    let documents = match load(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            mistakes.add((*error.marker()).into(), error.info());
+            return Vec::new();
+        }
+    };
     let mut declarations = Vec::new();
     let mut documents = documents.iter().map(Node);
     if let Some(document) = documents.next() {
@@ -129,8 +135,7 @@ pub(crate) fn parse(text: &str, path: &str) -> Result<Vec<Declaration>, Vec<Prob
     if let Some(another) = documents.next() {
         mistakes.add(another.place(), "a second document; one is all there may be");
     }
-    check_names(&declarations, &mut mistakes);
-    mistakes.none_or(declarations)
+    with_names_of_their_own(declarations, &mut mistakes)
 }
 
 /// The documents of a text, with all scalars as they are written: `007` may be somebody's key.
@@ -151,20 +156,30 @@ fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes<'_>) -> Vec<(Section
     found.into_iter().flatten().collect()
 }
 
-fn check_names(declarations: &[Declaration], mistakes: &mut Mistakes<'_>) {
-    let mut first: HashMap<(Section, &str), Place> = HashMap::new();
-    for Declaration { section, name, place, .. } in declarations {
-        if let Some(first) = first.get(&(*section, &**name)) {
-            let section = section.as_str();
+/// The first entry of each name.
+fn with_names_of_their_own(
+    declarations: Vec<Declaration>,
+    mistakes: &mut Mistakes<'_>,
+) -> Vec<Declaration> {
+    let mut first: HashMap<(Section, String), Place> = HashMap::new();
+    let mut is_first = |Declaration { section, name, place, .. }: &Declaration| match first
+        .entry((*section, name.clone()))
+    {
+        Entry::Vacant(vacant) => {
+            vacant.insert(*place);
+            true
+        }
+        Entry::Occupied(first) => {
+            let (section, first) = (section.as_str(), first.get());
             let message = format!(
                 "a second entry of {section} with the name \"{name}\"; the first is at {first}. \
-                 Give one of them another by `name`"
+                     Give one of them another by `name`"
             );
             mistakes.add(*place, message);
-        } else {
-            first.insert((*section, name), *place);
+            false
         }
-    }
+    };
+    declarations.into_iter().filter(|it| is_first(it)).collect()
 }
 
 #[cfg(test)]

@@ -112,13 +112,12 @@ async fn run(name: &str) -> ExitCode {
 
 /// Says what is wrong with a config.yaml.
 async fn check(path: &Path) -> ExitCode {
-    match sidecar::check(path).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problems) => {
-            say(io::stderr(), &format!("{}\n", lines(&problems)));
-            ExitCode::FAILURE
-        }
+    let problems = sidecar::check(path).await;
+    if problems.is_empty() {
+        return ExitCode::SUCCESS;
     }
+    say(io::stderr(), &format!("{}\n", lines(&problems)));
+    ExitCode::FAILURE
 }
 
 fn lines(problems: &[Problem]) -> String {

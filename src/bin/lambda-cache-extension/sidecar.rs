@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,35 +37,29 @@ impl Sidecar {
         mut problems: Vec<Problem>,
     ) -> Result<Self, Vec<Problem>> {
         let Settings { config, declared, on_demand, max_clients, token, .. } = settings;
-        let (path, declarations) = read(config);
-        // What is fetched before a snapshot lies in it, maybe for days, and is too old after the restore.
+        let (path, declarations) = read(config, &mut problems);
+        let mut or_problem = |listener: Result<_, _>| listener.map_err(|it| problems.push(it)).ok();
+        let first = or_problem(listen(declared.port, "LAMBDA_CACHE_PORT").await);
+        let port_variable = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+        let second = or_problem(listen(on_demand.port, port_variable).await);
         let loading = match Mode::detect() {
+            // What is fetched before a snapshot lies in it, maybe for days, and is too old after the
+            // restore.
             Mode::SnapStart => Loading::AtFirstRead,
+            // Only for what else is wrong.
+            _ if !problems.is_empty() => Loading::AtFirstRead,
             _ => declared.loading,
         };
-        let listeners = [
-            listen(declared.port, "LAMBDA_CACHE_PORT").await,
-            listen(on_demand.port, "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT").await,
-        ];
+        let defaults = Defaults { max_age: declared.max_age, loading };
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let things = match declarations {
-            Ok(declarations) => {
-                Declared::spawn(
-                    Cache::builder(&aws),
-                    declarations,
-                    Defaults { max_age: declared.max_age, loading },
-                    &path.to_string_lossy(),
-                )
-                .await
-            }
-            Err(mistakes) => Err(mistakes),
-        };
-        let mut server = Server::new(Clients::new(max_clients));
-        let [first, second] = listeners.map(|it| it.map_err(|problem| problems.push(problem)));
-        let things = things.map_err(|mistakes| problems.extend(mistakes));
-        let (Ok(first), Ok(second), Ok(things), []) = (first, second, things, &*problems) else {
+        let things = Declared::spawn(Cache::builder(&aws), declarations, defaults, &path).await;
+        let things = things.map_err(|found| problems.extend(found));
+        let (Some(first), Some(second), Ok(things), []) = (first, second, things, &*problems)
+        else {
             return Err(problems);
         };
+        let things = Arc::new(things);
+        let mut server = Server::new(Clients::new(max_clients));
         if token.is_none() {
             tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show it is refused");
         }
@@ -73,7 +67,6 @@ impl Sidecar {
             true => Guard::Token(token.clone()),
             false => Guard::Anybody,
         };
-        let things = Arc::new(things);
         let named = OnDemand::new(things.cache(), &sources::freeze_safe(&aws), &on_demand);
         server.serve(first, guard, Arc::clone(&things));
         server.serve(second, Guard::Token(token), Arc::new(named));
@@ -102,34 +95,39 @@ impl Sidecar {
 }
 
 /// Everything that is wrong with a config.yaml.
-pub(crate) async fn check(path: &Path) -> Result<(), Vec<Problem>> {
-    let (path, declarations) = read(ConfigFile::Chosen(path.to_owned()));
+pub(crate) async fn check(path: &Path) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let (path, declarations) = read(ConfigFile::Chosen(path.to_owned()), &mut problems);
     // Nothing is asked for, so any region will do.
     let aws = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
         .build();
-    let (name, builder) = (path.to_string_lossy(), Cache::builder(&aws));
     let defaults = Defaults { max_age: Duration::MAX, loading: Loading::AtFirstRead };
-    Declared::spawn(builder, declarations?, defaults, &name).await.map(drop)
+    let spawned = Declared::spawn(Cache::builder(&aws), declarations, defaults, &path).await;
+    problems.extend(spawned.err().unwrap_or_default());
+    problems
 }
 
 /// A config.yaml's path, and what it declares.
-fn read(config: ConfigFile) -> (PathBuf, Result<Vec<Declaration>, Vec<Problem>>) {
+fn read(config: ConfigFile, problems: &mut Vec<Problem>) -> (String, Vec<Declaration>) {
     let (path, may_be_missing) = match config {
         ConfigFile::Default(path) => (path, true),
         ConfigFile::Chosen(path) => (path, false),
     };
-    let name = path.to_string_lossy();
+    let name = path.to_string_lossy().into_owned();
     let declarations = match fs::read_to_string(&path) {
-        Ok(text) => config::parse(&text, &name),
+        Ok(text) => config::parse(&text, &name, problems),
         Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => {
-            tracing::info!(path = &*name, "there is no such file, so nothing is declared");
-            Ok(Vec::new())
+            tracing::info!(path = name, "there is no such file, so nothing is declared");
+            Vec::new()
         }
-        Err(error) => Err(vec![Problem::new(&*name, error.to_string())]),
+        Err(error) => {
+            problems.push(Problem::new(&*name, error.to_string()));
+            Vec::new()
+        }
     };
-    (path, declarations)
+    (name, declarations)
 }
 
 async fn listen(port: u16, variable: &str) -> Result<Listener, Problem> {

@@ -9,24 +9,19 @@ use super::Place;
 use crate::go;
 use crate::problem::Problem;
 
-/// What is wrong with one file.
+/// Where mistakes of one file go.
 pub(super) struct Mistakes<'a> {
     path: &'a str,
-    found: Vec<Problem>,
+    found: &'a mut Vec<Problem>,
 }
 
 impl<'a> Mistakes<'a> {
-    pub(super) fn new(path: &'a str) -> Self {
-        Self { path, found: Vec::new() }
+    pub(super) fn new(path: &'a str, found: &'a mut Vec<Problem>) -> Self {
+        Self { path, found }
     }
 
     pub(super) fn add(&mut self, place: Place, message: impl Into<String>) {
         self.found.push(place.problem(self.path, message));
-    }
-
-    /// `value`, unless something is wrong.
-    pub(super) fn none_or<T>(self, value: T) -> Result<T, Vec<Problem>> {
-        if self.found.is_empty() { Ok(value) } else { Err(self.found) }
     }
 }
 
