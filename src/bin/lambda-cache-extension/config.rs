@@ -88,7 +88,7 @@ pub(crate) struct Options {
 }
 
 /// Where in config.yaml something stands, both counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     line: usize,
     column: usize,
@@ -115,27 +115,31 @@ impl fmt::Display for Place {
 
 /// What `text`, the file at `path`, declares, as far as it is right; what is wrong goes to `problems`.
 pub(crate) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
-    let mut mistakes = Mistakes::new(path, problems);
-    let documents = match load(text) {
-        Ok(documents) => documents,
+    let mut mistakes = Mistakes::default();
+    let declarations = match load(text) {
+        Ok(documents) => declared(&documents, &mut mistakes),
         Err(error) => {
             mistakes.add((*error.marker()).into(), error.info());
-            return Vec::new();
+            Vec::new()
         }
     };
+    problems.extend(mistakes.in_order(path));
+    declarations
+}
+
+fn declared(documents: &[MarkedYaml<'_>], mistakes: &mut Mistakes) -> Vec<Declaration> {
     let mut declarations = Vec::new();
     let mut documents = documents.iter().map(Node);
-    if let Some(document) = documents.next() {
-        for (section, node) in sections(document, &mut mistakes) {
-            for item in node.list(&mut mistakes, section.as_str()) {
-                declarations.extend(things::declared(section, item, &mut mistakes));
-            }
+    let document = documents.next().filter(|document| !document.is_null());
+    for (section, node) in document.map(|it| sections(it, mistakes)).unwrap_or_default() {
+        for item in node.list(mistakes, section.as_str()) {
+            declarations.extend(things::declared(section, item, mistakes));
         }
     }
     if let Some(another) = documents.next() {
         mistakes.add(another.place(), "a second document; one is all there may be");
     }
-    with_names_of_their_own(declarations, &mut mistakes)
+    with_names_of_their_own(declarations, mistakes)
 }
 
 /// The documents of a text, with all scalars as they are written: `007` may be somebody's key.
@@ -149,9 +153,9 @@ fn load(text: &str) -> Result<Vec<MarkedYaml<'_>>, ScanError> {
     }
 }
 
-fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes<'_>) -> Vec<(Section, Node<'a>)> {
+fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes) -> Vec<(Section, Node<'a>)> {
     let known = Section::ALL.map(Section::as_str);
-    let fields = document.fields(mistakes, "config.yaml", &known);
+    let Some(fields) = document.fields(mistakes, "config.yaml", &known) else { return Vec::new() };
     let found = Section::ALL.map(|section| Some((section, fields.get(section.as_str())?)));
     found.into_iter().flatten().collect()
 }
@@ -159,7 +163,7 @@ fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes<'_>) -> Vec<(Section
 /// The first entry of each name.
 fn with_names_of_their_own(
     declarations: Vec<Declaration>,
-    mistakes: &mut Mistakes<'_>,
+    mistakes: &mut Mistakes,
 ) -> Vec<Declaration> {
     let mut first: HashMap<(Section, String), Place> = HashMap::new();
     let mut is_first = |Declaration { section, name, place, .. }: &Declaration| match first

@@ -9,19 +9,19 @@ use super::Place;
 use crate::go;
 use crate::problem::Problem;
 
-/// Where mistakes of one file go.
-pub(super) struct Mistakes<'a> {
-    path: &'a str,
-    found: &'a mut Vec<Problem>,
-}
+/// What is wrong with one file.
+#[derive(Default)]
+pub(super) struct Mistakes(Vec<(Place, String)>);
 
-impl<'a> Mistakes<'a> {
-    pub(super) fn new(path: &'a str, found: &'a mut Vec<Problem>) -> Self {
-        Self { path, found }
+impl Mistakes {
+    pub(super) fn add(&mut self, place: Place, message: impl Into<String>) {
+        self.0.push((place, message.into()));
     }
 
-    pub(super) fn add(&mut self, place: Place, message: impl Into<String>) {
-        self.found.push(place.problem(self.path, message));
+    /// In the order in which they stand in the file at `path`.
+    pub(super) fn in_order(mut self, path: &str) -> impl Iterator<Item = Problem> {
+        self.0.sort_by_key(|(place, _)| *place);
+        self.0.into_iter().map(move |(place, message)| place.problem(path, message))
     }
 }
 
@@ -35,7 +35,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether nothing is written there.
-    fn is_null(self) -> bool {
+    pub(super) fn is_null(self) -> bool {
         match &self.0.data {
             YamlData::Representation(text, ScalarStyle::Plain, _) => {
                 matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
@@ -46,7 +46,7 @@ impl<'a> Node<'a> {
     }
 
     /// The text of a scalar, as it is written, unless it is empty.
-    pub(super) fn text(self, mistakes: &mut Mistakes<'_>, what: &str) -> Option<String> {
+    pub(super) fn text(self, mistakes: &mut Mistakes, what: &str) -> Option<String> {
         match &self.0.data {
             _ if self.is_null() => None,
             YamlData::Representation(text, ..) => {
@@ -60,7 +60,7 @@ impl<'a> Node<'a> {
     }
 
     /// The nodes of a list; of nothing, none.
-    pub(super) fn list(self, mistakes: &mut Mistakes<'_>, what: &str) -> Vec<Node<'a>> {
+    pub(super) fn list(self, mistakes: &mut Mistakes, what: &str) -> Vec<Node<'a>> {
         match &self.0.data {
             YamlData::Sequence(nodes) => nodes.iter().map(Node).collect(),
             _ if self.is_null() => Vec::new(),
@@ -71,24 +71,19 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The fields of a mapping, which must be among those that are `known`.
+    /// The fields of a mapping, which must be among those that are `known`; if it is one.
     pub(super) fn fields(
         self,
-        mistakes: &mut Mistakes<'_>,
+        mistakes: &mut Mistakes,
         what: &str,
         known: &[&'static str],
-    ) -> Fields<'a> {
-        let mut fields = Fields { place: self.place(), found: HashMap::new() };
-        let mapping = match &self.0.data {
-            YamlData::Mapping(mapping) => mapping,
-            _ => {
-                if !self.is_null() || what != "config.yaml" {
-                    let message = format!("{what} must be a mapping, such as `field: value`");
-                    mistakes.add(self.place(), message);
-                }
-                return fields;
-            }
+    ) -> Option<Fields<'a>> {
+        let YamlData::Mapping(mapping) = &self.0.data else {
+            let message = format!("{what} must be a mapping, such as `field: value`");
+            mistakes.add(self.place(), message);
+            return None;
         };
+        let mut fields = Fields { place: self.place(), found: HashMap::new() };
         for (key, value) in mapping {
             let (key, value) = (Node(key), Node(value));
             let Some(name) = key.text(mistakes, "a field's name") else { continue };
@@ -101,7 +96,7 @@ impl<'a> Node<'a> {
                 }
             }
         }
-        fields
+        Some(fields)
     }
 }
 
@@ -117,12 +112,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The text of a field, unless it is not there, or empty.
-    pub(super) fn text(&self, mistakes: &mut Mistakes<'_>, name: &str) -> Option<String> {
+    pub(super) fn text(&self, mistakes: &mut Mistakes, name: &str) -> Option<String> {
         self.get(name)?.text(mistakes, name)
     }
 
     /// The text of a field that must be there.
-    pub(super) fn required(&self, mistakes: &mut Mistakes<'_>, name: &str) -> Option<String> {
+    pub(super) fn required(&self, mistakes: &mut Mistakes, name: &str) -> Option<String> {
         match self.get(name) {
             Some(node) => {
                 let text = node.text(mistakes, name);
@@ -138,7 +133,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(super) fn duration(&self, mistakes: &mut Mistakes<'_>, name: &str) -> Option<Duration> {
+    pub(super) fn duration(&self, mistakes: &mut Mistakes, name: &str) -> Option<Duration> {
         let text = self.text(mistakes, name)?;
         match go::duration(&text) {
             Ok(duration) => Some(duration),

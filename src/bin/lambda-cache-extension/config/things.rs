@@ -13,7 +13,7 @@ const COMMON: [&str; 6] = ["name", "max_age", "refresh_after", "stale_if_error",
 pub(super) fn declared(
     section: Section,
     item: Node<'_>,
-    mistakes: &mut Mistakes<'_>,
+    mistakes: &mut Mistakes,
 ) -> Vec<Declaration> {
     let (what, own): (_, &[&str]) = match section {
         Section::Parameters | Section::Secrets => ("an item with `names`", &["names"]),
@@ -35,7 +35,7 @@ pub(super) fn declared(
         }
     };
     let known: Vec<&'static str> = own.iter().chain(&COMMON).copied().collect();
-    let fields = item.fields(mistakes, what, &known);
+    let Some(fields) = item.fields(mistakes, what, &known) else { return Vec::new() };
     let options = options(&fields, mistakes);
     let things = match section {
         Section::Parameters => named(&fields, mistakes, Thing::Parameter),
@@ -44,9 +44,10 @@ pub(super) fn declared(
         Section::Objects => object(&fields, mistakes).into_iter().collect(),
         Section::Configurations => configuration(&fields, mistakes).into_iter().collect(),
     };
-    let own_name = fields.text(mistakes, "name");
+    let mut own_name = fields.text(mistakes, "name");
     if let (Some(node), true) = (fields.get("name"), things.len() > 1) {
         mistakes.add(node.place(), "`name` can be that of one thing, and `names` lists several");
+        own_name = None;
     }
     let declaration = |(name, place, thing)| Declaration {
         section,
@@ -61,7 +62,7 @@ pub(super) fn declared(
 /// A thing, what it is called unless its user says otherwise, and where it stands.
 type Found = (String, Place, Thing);
 
-fn options(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Options {
+fn options(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Options {
     Options {
         max_age: fields.duration(mistakes, "max_age"),
         refresh_after: fields.duration(mistakes, "refresh_after"),
@@ -73,7 +74,7 @@ fn options(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Options {
 
 fn named(
     fields: &Fields<'_>,
-    mistakes: &mut Mistakes<'_>,
+    mistakes: &mut Mistakes,
     thing: impl Fn(String) -> Thing,
 ) -> Vec<Found> {
     let Some(names) = fields.get("names") else {
@@ -92,7 +93,7 @@ fn named(
 }
 
 /// `<table>-<hash key>[-<sort key>]`
-fn item_of_table(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Found> {
+fn item_of_table(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Found> {
     let table = fields.required(mistakes, "table");
     let key = key(fields, mistakes, ["hashkey", "hashkeytype", "hashkeyvalue"]);
     let sort_key = match fields.text(mistakes, "sortkey") {
@@ -118,7 +119,7 @@ fn item_of_table(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Fou
 /// A key attribute's name and value, and the value as it is written.
 fn key(
     fields: &Fields<'_>,
-    mistakes: &mut Mistakes<'_>,
+    mistakes: &mut Mistakes,
     [attribute, kind, value]: [&str; 3],
 ) -> Option<((String, KeyValue), String)> {
     let attribute = fields.required(mistakes, attribute);
@@ -144,12 +145,12 @@ fn key(
     Some(((attribute, key), text))
 }
 
-fn object(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Found> {
+fn object(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Found> {
     let uri = fields.required(mistakes, "uri")?;
     Some((uri.clone(), fields.place, Thing::Object(uri)))
 }
 
-fn configuration(fields: &Fields<'_>, mistakes: &mut Mistakes<'_>) -> Option<Found> {
+fn configuration(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Option<Found> {
     let application = fields.required(mistakes, "application");
     let environment = fields.required(mistakes, "environment");
     let configuration = fields.required(mistakes, "configuration");
