@@ -15,8 +15,8 @@ mod source;
 pub use clock::TestClock;
 pub use invocations::{Invocations, TestInvocation, kill_refresher};
 pub use lambda::{
-    BoundLambda, Fault, Frozen, Gap, Invocation, InvocationBuilder, InvocationHandle, Lambda,
-    LambdaBuilder, LambdaCounts, LambdaError, Order, Outcome, RegisteredExtension, Report,
+    BoundLambda, ExtensionEnd, Fault, Frozen, Gap, Invocation, InvocationBuilder, InvocationHandle,
+    Lambda, LambdaBuilder, LambdaCounts, LambdaError, Order, Outcome, RegisteredExtension, Report,
     ReportKind, Timings,
 };
 pub use source::{Behaviour, TestName, TestRequest, TestSource};

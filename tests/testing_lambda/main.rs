@@ -5,6 +5,8 @@
 
 mod client;
 mod ends;
+#[cfg(target_os = "linux")]
+mod extensions;
 mod faults;
 mod freezes;
 mod initialisation;

@@ -13,7 +13,7 @@ fn sleeper() -> Command {
 }
 
 /// The state of a process, as `ps` shows it.
-fn state_of(pid: u32) -> Option<char> {
+pub(crate) fn state_of(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }

@@ -1,11 +1,11 @@
-//! [`LambdaError`]: why a function could not be invoked, frozen or restored.
+//! [`LambdaError`]: why a function could not be started, invoked, frozen or restored.
 
 use std::process::ExitStatus;
 use std::{error, fmt, io};
 
 use super::{Outcome, Report};
 
-/// Why a function could not be invoked, frozen or restored.
+/// Why a function could not be started, invoked, frozen or restored.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LambdaError {
@@ -27,6 +27,8 @@ pub enum LambdaError {
     NeverFreezes,
     /// The environment is not one with SnapStart.
     NotSnapStart,
+    /// A process could not be started.
+    Spawn(io::Error),
     /// A process could not be stopped or continued.
     Signal(io::Error),
 }
@@ -46,6 +48,7 @@ impl fmt::Display for LambdaError {
             }
             Self::NeverFreezes => f.write_str("a Managed Instance is never frozen"),
             Self::NotSnapStart => f.write_str("the environment has no SnapStart"),
+            Self::Spawn(_) => f.write_str("a process could not be started"),
             Self::Signal(_) => f.write_str("a process could not be stopped or continued"),
         }
     }
@@ -55,7 +58,7 @@ impl error::Error for LambdaError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Payload(error) => Some(error),
-            Self::Signal(error) => Some(error),
+            Self::Spawn(error) | Self::Signal(error) => Some(error),
             _ => None,
         }
     }

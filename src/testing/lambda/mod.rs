@@ -17,6 +17,7 @@ mod outcome;
 mod process;
 mod report;
 mod server;
+mod shutdown;
 mod snapstart;
 mod state;
 
@@ -28,6 +29,7 @@ pub use invocation::{InvocationBuilder, InvocationHandle};
 pub use order::{Gap, Order};
 pub use outcome::{Invocation, Outcome, Timings};
 pub use report::{LambdaCounts, RegisteredExtension, Report, ReportKind};
+pub use shutdown::ExtensionEnd;
 
 use std::sync::Arc;
 
@@ -102,7 +104,9 @@ use state::State;
 ///
 /// # In a process of its own
 ///
-/// [`spawn`](Self::spawn) starts the function's binary; it is then frozen by signals, in real time.
+/// [`spawn`](Self::spawn) starts the function's binary, [`spawn_extension`](Self::spawn_extension) an
+/// external extension's beside a function in process or not; they are then frozen by signals, in real
+/// time.
 ///
 /// # Limits
 ///
@@ -176,21 +180,6 @@ impl Lambda {
     /// Nothing is lost if dropped.
     pub async fn idle(&self) -> Result<(), LambdaError> {
         self.environment.function_does(|state| state.is_idle().then_some(())).await
-    }
-
-    /// Sends SHUTDOWN, which external extensions may register for, and waits until those who have know
-    /// of it. They have two seconds then; what becomes of them is not watched here.
-    ///
-    /// # Errors
-    ///
-    /// As for [`ready`](Self::ready).
-    ///
-    /// # Cancel safety
-    ///
-    /// Once polled it is sent.
-    pub async fn shutdown(&self) -> Result<(), LambdaError> {
-        self.environment.change(State::shut_down);
-        self.environment.function_does(|state| state.all_told().then_some(())).await
     }
 
     /// The environment's own clock: deadlines are given by its wall clock, trace ids by true time.

@@ -1,12 +1,14 @@
-//! A function in a process of its own.
+//! A function, or an extension, in a process of its own.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::process::{Child, Command};
 
-use super::Lambda;
 use super::environment::Environment;
+use super::state::State;
+use super::{Lambda, LambdaError};
 
 impl Lambda {
     /// Starts the function as a process, with the environment's variables in addition to those that
@@ -32,12 +34,60 @@ impl Lambda {
     /// # Errors
     ///
     /// If the process cannot be started.
-    pub fn spawn(&self, mut command: Command) -> io::Result<u32> {
+    pub fn spawn(&self, command: Command) -> io::Result<u32> {
+        self.spawn_process(command, None)
+    }
+
+    /// Starts an external extension as a process, as [`spawn`](Self::spawn) starts a function, and
+    /// waits until it has registered, as Lambda does before it starts the runtime; gives its id.
+    ///
+    /// Its name is that of its file, and has to be one of the
+    /// [external ones](super::LambdaBuilder::external_extension). An extension that exits takes the
+    /// environment with it, except after [`shutdown`](Self::shutdown).
+    ///
+    /// ```no_run
+    /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lambda_cache::testing::Lambda;
+    /// use std::time::Duration;
+    ///
+    /// let lambda = Lambda::builder().external_extension("agent").bind()?.start()?;
+    /// lambda.spawn_extension(tokio::process::Command::new("target/debug/agent")).await?;
+    /// # async fn function() {}
+    /// tokio::spawn(function());
+    /// lambda.ready().await?;
+    /// for end in lambda.shutdown().await? {
+    ///     assert!(end.status.is_some_and(|status| status.success()), "{end:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`LambdaError::Spawn`] if the process cannot be started or has another name,
+    /// [`LambdaError::ProcessExited`] if it exits before it has registered, [`LambdaError::NotIdle`]
+    /// if it has not within the [`patience`](super::LambdaBuilder::patience).
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the process goes on.
+    pub async fn spawn_extension(&self, command: Command) -> Result<u32, LambdaError> {
+        let file = Path::new(command.as_std().get_program()).file_name().unwrap_or_default();
+        let name = file.to_string_lossy().into_owned();
+        if !self.environment.read(|state| state.is_external(&name)) {
+            let message = format!("\"{name}\" is not the name of an external extension");
+            return Err(LambdaError::Spawn(io::Error::new(io::ErrorKind::InvalidInput, message)));
+        }
+        let pid = self.spawn_process(command, Some(name.clone())).map_err(LambdaError::Spawn)?;
+        let registered = |state: &mut State| state.is_registered(&name).then_some(pid);
+        self.environment.function_does(registered).await
+    }
+
+    fn spawn_process(&self, mut command: Command, extension: Option<String>) -> io::Result<u32> {
         let mut child = command.envs(self.env()).kill_on_drop(true).spawn()?;
         let Some(pid) = child.id() else {
             return Err(io::Error::other("the process has exited already"));
         };
-        self.environment.change(|state| state.process_started(pid));
+        self.environment.change(|state| state.process_started(pid, extension));
         let environment = self.environment.clone();
         tokio::spawn(async move { watch(&environment, &mut child, pid).await });
         Ok(pid)

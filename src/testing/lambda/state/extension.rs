@@ -1,16 +1,11 @@
 //! [`Extension`]: who may register for what, and who gets which event.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Answer, Refusal, State};
-use crate::clock::Clock;
 use crate::testing::lambda::{Fault, RegisteredExtension, Report, ReportKind};
 
 const MOST_EXTENSIONS: usize = 10;
-/// What extensions have from SHUTDOWN to their end.
-const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Extension {
@@ -46,6 +41,19 @@ impl Extension {
 
     pub(super) fn gets_invoke(&self) -> bool {
         self.gets("INVOKE")
+    }
+
+    pub(super) fn gets_shutdown(&self) -> bool {
+        self.gets("SHUTDOWN")
+    }
+
+    pub(super) fn has_been_told(&self) -> bool {
+        self.told
+    }
+
+    /// It is to be told of the end; says whether it wants to know and did not.
+    pub(super) fn tell(&mut self) -> bool {
+        self.gets_shutdown() && !std::mem::replace(&mut self.told, true)
     }
 
     fn gets(&self, event: &str) -> bool {
@@ -114,7 +122,7 @@ impl State {
             let message = format!("Extension limit ({MOST_EXTENSIONS}) reached");
             return Err(Refusal::forbidden("Extension.TooManyExtensions", message));
         }
-        if self.extensions.iter().any(|it| it.name == name) {
+        if self.is_registered(name) {
             return Err(Refusal::extension_state("Extension with this name already registered"));
         }
         Ok(events)
@@ -134,8 +142,12 @@ impl State {
         }
     }
 
-    fn is_external(&self, name: &str) -> bool {
+    pub(crate) fn is_external(&self, name: &str) -> bool {
         self.function.external_extensions.iter().any(|it| it == name)
+    }
+
+    pub(crate) fn is_registered(&self, name: &str) -> bool {
+        self.extensions.iter().any(|it| it.name == name)
     }
 
     /// External extensions count from the start: they are files.
@@ -189,30 +201,6 @@ impl State {
         };
         self.extensions[place].asking = false;
         Some(answer)
-    }
-
-    /// The environment is to end.
-    pub(crate) fn shut_down(&mut self) {
-        let deadline = self.clock.now().wall() + SHUTDOWN_TIME;
-        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let event = json!({
-            "eventType": "SHUTDOWN",
-            "shutdownReason": "spindown",
-            "deadlineMs": u64::try_from(deadline).unwrap_or(u64::MAX),
-        });
-        self.shutdown = Some(event.to_string());
-    }
-
-    /// Everybody who registered for it knows of the end.
-    pub(crate) fn all_told(&self) -> bool {
-        self.extensions.iter().all(|it| it.told || !it.gets("SHUTDOWN"))
-    }
-
-    fn take_shutdown(&mut self, place: usize) -> Option<String> {
-        let event = self.shutdown.clone()?;
-        let extension = &mut self.extensions[place];
-        (extension.gets("SHUTDOWN") && !std::mem::replace(&mut extension.told, true))
-            .then_some(event)
     }
 
     fn place_of(&self, id: &str) -> Option<usize> {

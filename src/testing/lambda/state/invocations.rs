@@ -108,6 +108,7 @@ impl State {
     pub(super) fn begin_invocation(&mut self) {
         let waited_for = self.initialised
             && !self.frozen
+            && self.shutdown.is_none()
             && self.active.is_empty()
             && self.runtime.is_asking()
             && self.extensions.iter().all(|it| it.is_asking() || !it.gets_invoke());
@@ -118,7 +119,9 @@ impl State {
 
     /// On a Managed Instance one begins when a worker takes it.
     fn begin_managed(&mut self) -> Option<usize> {
-        let free = self.initialised && self.active.len() < self.function.concurrency();
+        let free = self.initialised
+            && self.shutdown.is_none()
+            && self.active.len() < self.function.concurrency();
         free.then(|| self.begin_next()).flatten()
     }
 

@@ -9,10 +9,12 @@ mod extension;
 mod invocations;
 mod record;
 mod runtime;
+mod shutdown;
 
 pub(super) use answer::{Answer, Refusal};
 pub(super) use delivery::Delivery;
 pub(super) use record::Record;
+pub(super) use shutdown::SHUTDOWN_TIME;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::ExitStatus;
@@ -23,6 +25,7 @@ use super::{Fault, LambdaCounts, LambdaError, RegisteredExtension, Report};
 use crate::testing::TestClock;
 use extension::Extension;
 use runtime::Runtime;
+use shutdown::Shutdown;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -52,8 +55,7 @@ pub(super) struct State {
     exited: Option<Option<ExitStatus>>,
 
     frozen: bool,
-    /// The SHUTDOWN event, once the environment is to end.
-    shutdown: Option<String>,
+    shutdown: Option<Shutdown>,
     ended: bool,
     reports: Vec<Report>,
     counts: LambdaCounts,
@@ -62,8 +64,16 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Process {
     pid: u32,
+    /// The name of the external extension that it is, if it is one.
+    extension: Option<String>,
     /// It is to be killed.
     doomed: bool,
+}
+
+impl Process {
+    fn is_of(&self, extension: &str) -> bool {
+        self.extension.as_deref() == Some(extension)
+    }
 }
 
 impl State {
@@ -127,6 +137,10 @@ impl State {
     pub(super) fn waiting_for(&self) -> Vec<String> {
         let mut all = Vec::new();
         all.extend(self.runtime.waiting_for().map(str::to_owned));
+        let extensions = self.processes.iter().filter_map(|it| it.extension.as_ref());
+        for name in extensions.filter(|it| !self.is_registered(it)) {
+            all.push(format!("extension \"{name}\", to register"));
+        }
         for extension in self.extensions.iter().filter(|it| !it.is_asking()) {
             all.push(format!("extension \"{}\", to ask for its next event", extension.name()));
         }
@@ -181,11 +195,11 @@ impl State {
     }
 }
 
-/// The function's processes, if it is not in this one.
+/// The processes of the environment: the function's, if it is not in this one, and extensions'.
 impl State {
-    pub(super) fn process_started(&mut self, pid: u32) {
+    pub(super) fn process_started(&mut self, pid: u32, extension: Option<String>) {
         self.exited = None;
-        self.processes.push(Process { pid, doomed: self.ended });
+        self.processes.push(Process { pid, extension, doomed: self.ended });
     }
 
     pub(super) fn pids(&self) -> Vec<u32> {
@@ -199,7 +213,11 @@ impl State {
     /// One process takes the others and the whole environment with it, as in Lambda. What starts next
     /// begins with init.
     pub(super) fn process_exited(&mut self, pid: u32, status: Option<ExitStatus>) {
-        self.processes.retain(|it| it.pid != pid);
+        let Some(place) = self.processes.iter().position(|it| it.pid == pid) else { return };
+        let process = self.processes.remove(place);
+        if self.exited_at_shutdown(&process, status) {
+            return;
+        }
         self.doom_processes();
         self.exited = Some(status);
         self.abort_invocations();
@@ -209,7 +227,7 @@ impl State {
         self.failed = None;
     }
 
-    fn doom_processes(&mut self) {
+    pub(super) fn doom_processes(&mut self) {
         for process in &mut self.processes {
             process.doomed = true;
         }
