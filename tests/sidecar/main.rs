@@ -15,6 +15,8 @@ mod connections;
 mod freezes;
 mod go_extension;
 mod in_lambda;
+#[path = "../support/lambda_client.rs"]
+mod lambda_client;
 mod outages;
 #[path = "../support/process.rs"]
 mod process;

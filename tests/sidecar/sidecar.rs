@@ -1,6 +1,7 @@
 //! The binary, as a process of its own, outside Lambda: timers drive its refreshes.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,9 +13,11 @@ use tokio::process::{Child, Command};
 use crate::aws::HOME;
 use crate::client::{self, Reply};
 use crate::cloud::Cloud;
-use crate::process::{LIMIT, directory, free_ports, start, until_it_listens};
+use crate::process::{LIMIT, directory, free_ports, into_log, start, until_it_listens};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lambda-cache-extension");
+/// The name of its file, by which Lambda knows it: a link, as there may be one in a layer.
+pub(crate) const NAME: &str = "the-sidecar";
 /// What it takes for the session token.
 pub(crate) const TOKEN: &str = "a session token";
 /// Is in every value that a test puts into a source, and must be in no log.
@@ -29,7 +32,8 @@ pub(crate) struct Setup {
 
 /// Ends with the test.
 pub(crate) struct Sidecar {
-    process: Child,
+    /// `None` if an environment of Lambda has it.
+    process: Option<Child>,
     /// Of what config.yaml declares.
     pub(crate) declared: u16,
     /// Of what clients name.
@@ -54,33 +58,46 @@ impl Setup {
         self
     }
 
-    /// It is the extension `lambda-cache-extension` of this environment.
-    pub(crate) fn in_lambda(mut self, lambda: &Lambda) -> Self {
-        self.variables.extend(lambda.env());
-        self
-    }
-
     /// Starts it, and waits until it listens.
     pub(crate) async fn start(self, cloud: &Cloud) -> Sidecar {
-        let sidecar = self.spawn(cloud).await;
-        until_it_listens(sidecar.declared, &sidecar.log_file()).await;
-        until_it_listens(sidecar.on_demand, &sidecar.log_file()).await;
-        sidecar
+        self.spawn(cloud).await.listening().await
+    }
+
+    /// Starts it as an extension of this environment, and waits until it listens.
+    pub(crate) async fn start_in(self, lambda: &Lambda, cloud: &Cloud) -> Sidecar {
+        let (mut command, sidecar) = self.prepare(cloud).await;
+        into_log(&mut command, &sidecar.log_file());
+        lambda.spawn_extension(command).await.unwrap();
+        sidecar.listening().await
     }
 
     /// Starts it.
     pub(crate) async fn spawn(self, cloud: &Cloud) -> Sidecar {
+        let (mut command, mut sidecar) = self.prepare(cloud).await;
+        sidecar.process = Some(start(&mut command, &sidecar.log_file()));
+        sidecar
+    }
+
+    /// Starts it as an extension of this environment, for which its end is none of its own.
+    pub(crate) async fn spawn_beside(mut self, lambda: &Lambda, cloud: &Cloud) -> Sidecar {
+        self.variables.extend(lambda.env());
+        self.spawn(cloud).await
+    }
+
+    async fn prepare(self, cloud: &Cloud) -> (Command, Sidecar) {
         static STARTED: AtomicUsize = AtomicUsize::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let directory = directory(&format!("sidecar-{number}"));
         let config = directory.join("config.yaml");
         fs::write(&config, self.config).unwrap();
         let [declared, on_demand] = free_ports().await;
+        let file = directory.join(NAME);
+        symlink(BINARY, &file).unwrap();
         let mut command = match self.open_files {
-            None => Command::new(BINARY),
+            None => Command::new(file),
             Some(most) => {
                 let mut shell = Command::new("/bin/sh");
-                shell.args(["-c", &format!("ulimit -n {most} && exec {BINARY}")]);
+                shell.args(["-c", &format!("ulimit -n {most} && exec {}", file.display())]);
                 shell
             }
         };
@@ -92,17 +109,23 @@ impl Setup {
             .env("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", on_demand.to_string())
             .env("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")
             .env("AWS_SESSION_TOKEN", TOKEN)
+            .env("AWS_REGION", HOME)
             .envs(self.variables)
             .env("AWS_ENDPOINT_URL", &cloud.endpoint)
-            .env("AWS_REGION", HOME)
             .env("AWS_ACCESS_KEY_ID", "key")
             .env("AWS_SECRET_ACCESS_KEY", "secret");
-        let process = start(&mut command, &directory.join("log"));
-        Sidecar { process, declared, on_demand, directory }
+        let sidecar = Sidecar { process: None, declared, on_demand, directory };
+        (command, sidecar)
     }
 }
 
 impl Sidecar {
+    async fn listening(self) -> Self {
+        until_it_listens(self.declared, &self.log_file()).await;
+        until_it_listens(self.on_demand, &self.log_file()).await;
+        self
+    }
+
     /// `GET <path>` of what is declared.
     pub(crate) async fn get(&self, path: &str) -> Reply {
         client::ask(self.declared, client::get(path, &[])).await
@@ -125,14 +148,14 @@ impl Sidecar {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.process.id().expect("a running process");
+        let id = self.process.as_ref().and_then(Child::id).expect("a running process");
         kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
     }
 
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(LIMIT, self.process.wait()).await;
-        ended.expect("an end").unwrap()
+        let process = self.process.as_mut().expect("a process");
+        tokio::time::timeout(LIMIT, process.wait()).await.expect("an end").unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -25,10 +25,15 @@ pub(crate) fn program(variable: &str, name: &str) -> OsString {
     std::env::var_os(variable).unwrap_or_else(|| name.into())
 }
 
-/// Ends with the test.
-pub(crate) fn start(command: &mut Command, log: &Path) -> Child {
+/// Has what it says go to `log`.
+pub(crate) fn into_log(command: &mut Command, log: &Path) {
     let output = File::create(log).unwrap();
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+}
+
+/// Ends with the test.
+pub(crate) fn start(command: &mut Command, log: &Path) -> Child {
+    into_log(command, log);
     let child = command.kill_on_drop(true).spawn();
     child.unwrap_or_else(|error| panic!("{:?}: {error}", command.as_std().get_program()))
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "testing")]
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
+#[path = "../support/lambda_client.rs"]
 mod client;
 mod ends;
 #[cfg(target_os = "linux")]

@@ -20,10 +20,10 @@ pub(crate) fn state_of(pid: u32) -> Option<char> {
 
 #[tokio::test]
 async fn a_process_has_the_variables() {
-    let lambda = start(Lambda::builder().function_name("prices"));
+    let lambda = start(Lambda::builder().function_name("prices").region("eu-west-1"));
     let mut command = Command::new("sh");
-    command.args(["-c", "test \"$AWS_LAMBDA_FUNCTION_NAME$OWN\" = pricesyes && exit 7"]);
-    command.env("OWN", "yes");
+    let script = "test \"$AWS_LAMBDA_FUNCTION_NAME $AWS_REGION $OWN\" = 'prices eu-west-1 its own'";
+    command.args(["-c", &format!("{script} && exit 7")]).env("OWN", "its own");
     lambda.spawn(command).unwrap();
     let error = lambda.ready().await.unwrap_err();
     let LambdaError::ProcessExited(Some(status)) = error else { panic!("{error:?}") };

@@ -37,6 +37,12 @@ impl LambdaBuilder {
         self
     }
 
+    /// Where the function is. Defaults to `us-east-1`.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.function.region = region.into();
+        self
+    }
+
     /// How long an invocation may take, from its delivery until it is over. Defaults to 3 seconds, as
     /// Lambda's own does.
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -8,12 +8,12 @@ use super::Order;
 pub(super) const VERSION: &str = "$LATEST";
 pub(super) const HANDLER: &str = "bootstrap";
 pub(super) const ACCOUNT_ID: &str = "123456789012";
-const REGION: &str = "us-east-1";
 const MEMORY_SIZE: &str = "128";
 
 #[derive(Debug, Clone)]
 pub(super) struct Function {
     pub(super) name: String,
+    pub(super) region: String,
     pub(super) timeout: Duration,
     pub(super) patience: Duration,
     pub(super) order: Order,
@@ -33,6 +33,7 @@ impl Default for Function {
     fn default() -> Self {
         Self {
             name: "function".to_owned(),
+            region: "us-east-1".to_owned(),
             timeout: Duration::from_secs(3),
             patience: Duration::from_secs(10),
             order: Order::default(),
@@ -44,7 +45,7 @@ impl Default for Function {
 
 impl Function {
     pub(super) fn arn(&self) -> String {
-        format!("arn:aws:lambda:{REGION}:{ACCOUNT_ID}:function:{}", self.name)
+        format!("arn:aws:lambda:{}:{ACCOUNT_ID}:function:{}", self.region, self.name)
     }
 
     pub(super) fn is_managed(&self) -> bool {
@@ -73,8 +74,8 @@ impl Function {
             ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", self.name)),
             ("AWS_LAMBDA_LOG_STREAM_NAME", format!("{VERSION}/{}", address.port())),
             ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization_type.to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+            ("AWS_REGION", self.region.clone()),
+            ("AWS_DEFAULT_REGION", self.region.clone()),
             ("_HANDLER", HANDLER.to_owned()),
         ];
         if let InitializationType::Managed(max) = self.initialization_type {
