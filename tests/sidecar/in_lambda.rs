@@ -92,6 +92,31 @@ async fn init_is_over_when_everything_is_loaded() {
 }
 
 #[tokio::test]
+async fn a_source_that_hangs_delays_init_and_does_not_prevent_it() {
+    let cloud = Cloud::start().await;
+    let lambda = lambda(Lambda::builder());
+    cloud.put_parameter("p", "hush").await;
+    cloud.aws.script(|call| (call.service == "ssm").then_some(Answer::Never));
+    let setup = short_lived(&lambda).variable("CACHE_EXTENSION_INIT_STARTUP", "true");
+    let sidecar = setup.start(&cloud).await;
+    function(&lambda);
+    // Meanwhile it serves what it can: the function's own init may need it.
+    cloud.put_secret("s", "hush").await;
+    assert_eq!(sidecar.named("/secretsmanager/get?secretId=s").await.status, 200);
+    assert_eq!(lambda.extensions()[0].asked, 0);
+    lambda.ready().await.expect("init is over before Lambda's ten seconds are");
+    assert_eq!(sidecar.get("/parameters?name=p").await.status, 504);
+    cloud.aws.heal();
+    let healed = async {
+        while sidecar.get("/parameters?name=p").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            lambda.invoke(1).await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), healed).await.expect("invocations try again");
+}
+
+#[tokio::test]
 async fn nothing_is_loaded_before_a_snapshot() {
     let cloud = Cloud::start().await;
     let lambda = lambda(Lambda::builder().snap_start());
