@@ -8,12 +8,13 @@
 #   'agent|./aws_secretsmanager_agent --config agent.toml|http://localhost:2774/secretsmanager/get?secretId=/bench/secret|X-Aws-Parameters-Secrets-Token: token'
 # It is started with the variables that lead to AWS here, which is moto, and must serve the url.
 #
-# Needs wrk, and moto_server in PATH or by path in MOTO_SERVER. ROUNDS (3) and SECONDS_EACH (3) say how
-# often and how long each is measured: the median counts, because machines are noisy.
+# Needs wrk, and moto_server in PATH or by path in MOTO_SERVER. ROUNDS (7) and SECONDS_EACH (1) say how
+# often and how long each is measured. The two of a pair are measured one right after the other, and
+# the median of their ratios counts: machines are noisy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-3}
+rounds=${ROUNDS:-7} seconds=${SECONDS_EACH:-1}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 directory=$(mktemp -d)
 processes=()
@@ -119,17 +120,21 @@ measured = defaultdict(list)
 for line in open(sys.argv[1]):
     name, who, connections, *numbers = line.strip().split("|")
     measured[int(connections), name, who].append([float(number) for number in numbers])
-median = {
-    place: [statistics.median(column) for column in zip(*rounds)]
-    for place, rounds in measured.items()
-}
-for connections in sorted({connections for connections, _, _ in median}):
+
+def median(place, column, per=None):
+    """Over the rounds, of a column or of its ratio to that of another place."""
+    rounds = (row[column] for row in measured[place])
+    if per:
+        rounds = (it / other[column] for it, other in zip(rounds, measured[per]))
+    return statistics.median(rounds)
+
+for connections in sorted({connections for connections, _, _ in measured}):
     print(f"\n{'connections: ' + str(connections):<34}"
           f"{'requests/s':>11}{'ratio':>7}{'p50 us':>9}{'ratio':>7}{'p99 us':>9}")
-    for (number, name, who), (rate, p50, p99) in median.items():
-        if number == connections:
-            base = median[connections, name, "bare hyper"]
-            print(f"{name + ', ' + who:<34}{rate:>11,.0f}{rate / base[0]:>7.2f}"
-                  f"{p50:>9.1f}{base[1] / p50:>7.2f}{p99:>9.1f}")
+    for place in [place for place in measured if place[0] == connections]:
+        _, name, who = place
+        base = (connections, name, "bare hyper")
+        print(f"{name + ', ' + who:<34}{median(place, 0):>11,.0f}{median(place, 0, base):>7.2f}"
+              f"{median(place, 1):>9.1f}{1 / median(place, 1, base):>7.2f}{median(place, 2):>9.1f}")
 print("\nratio: to bare hyper with the same answer; above 1 is better")
 PYTHON

@@ -7,6 +7,7 @@ mod family;
 mod flights;
 mod kept;
 mod known;
+mod launch;
 mod read;
 
 use std::any::TypeId;

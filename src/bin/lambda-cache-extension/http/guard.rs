@@ -3,21 +3,20 @@
 //! Nothing here is a client's mistake that the function's own code makes by accident: a request that
 //! was forwarded, is for another host, or carries what nobody reads has been made by somebody else.
 
-use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderMap};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::Token;
 use super::refusal::Refusal;
 
-static FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED: &str = "x-forwarded-for";
 /// The header of AWS's extension, and one that it takes as well.
-static TOKENS: [HeaderName; 2] = [
-    HeaderName::from_static("x-aws-parameters-secrets-token"),
-    HeaderName::from_static("x-vault-token"),
-];
+const TOKENS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
 /// The longest path and query.
 const MOST_PATH: usize = 4096;
+const ELSEWHERE: Refusal =
+    Refusal::fixed(StatusCode::BAD_REQUEST, "for another host than localhost");
 
 /// What a request must be to be served.
 #[derive(Debug, Clone)]
@@ -35,13 +34,14 @@ impl Guard {
             let words = format!("path and query are longer than {MOST_PATH} bytes");
             return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
         }
-        if request.headers.contains_key(&FORWARDED) {
-            return Err(Refusal::bad_request("forwarded"));
+        let shown = self.read(&request.headers)?;
+        let authority = request.uri.authority();
+        if shown.hosts != 1 || !authority.is_none_or(|it| is_local(it.as_str())) {
+            return Err(ELSEWHERE);
         }
-        if !is_for_us(request) {
-            return Err(Refusal::bad_request("for another host than localhost"));
+        if !shown.may_ask {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, self.why_not()));
         }
-        self.check_token(request)?;
         if request.method != Method::GET {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not GET"));
         }
@@ -51,32 +51,39 @@ impl Guard {
         Ok(())
     }
 
-    fn check_token(&self, request: &Parts) -> Result<(), Refusal> {
-        let forbidden = |words| Err(Refusal::new(StatusCode::FORBIDDEN, words));
-        match self {
-            Self::Anybody => Ok(()),
-            Self::Token(None) => forbidden("AWS_SESSION_TOKEN is not set, so no token is right"),
-            Self::Token(Some(token)) => {
-                let shown = |name| request.headers.get(name).map_or(&[][..], HeaderValue::as_bytes);
-                match TOKENS.iter().any(|name| token.is(shown(name))) {
-                    true => Ok(()),
-                    false => forbidden(
-                        "X-Aws-Parameters-Secrets-Token is missing, or not the AWS_SESSION_TOKEN",
-                    ),
+    /// What the headers show, in one pass: looking for each by name would hash every name.
+    fn read(&self, headers: &HeaderMap) -> Result<Shown, Refusal> {
+        let mut shown = Shown { hosts: 0, may_ask: matches!(self, Self::Anybody) };
+        for (name, value) in headers {
+            if name == HOST {
+                if !value.to_str().is_ok_and(is_local) {
+                    return Err(ELSEWHERE);
                 }
+                shown.hosts += 1;
+            } else if name == FORWARDED {
+                return Err(Refusal::bad_request("forwarded"));
+            } else if let Self::Token(Some(token)) = self
+                && TOKENS.contains(&name.as_str())
+            {
+                shown.may_ask |= token.is(value.as_bytes());
             }
+        }
+        Ok(shown)
+    }
+
+    fn why_not(&self) -> &'static str {
+        match self {
+            Self::Token(None) => "AWS_SESSION_TOKEN is not set, so no token is right",
+            _ => "X-Aws-Parameters-Secrets-Token is missing, or not the AWS_SESSION_TOKEN",
         }
     }
 }
 
-/// Whether every name of a host in the request is one of this machine's own.
-fn is_for_us(request: &Parts) -> bool {
-    let mut hosts = request.headers.get_all(HOST).iter();
-    let host = hosts.next().and_then(|it| it.to_str().ok());
-    let authority = request.uri.authority();
-    host.is_some_and(is_local)
-        && hosts.next().is_none()
-        && authority.is_none_or(|it| is_local(it.as_str()))
+/// What a request's headers show of who makes it.
+struct Shown {
+    /// How often this machine is named as the host.
+    hosts: usize,
+    may_ask: bool,
 }
 
 /// `localhost`, `127.0.0.1` or `[::1]`, with a port or without.

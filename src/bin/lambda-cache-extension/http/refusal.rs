@@ -19,6 +19,10 @@ impl Refusal {
         Self { status, words: words.into() }
     }
 
+    pub(super) const fn fixed(status: StatusCode, words: &'static str) -> Self {
+        Self { status, words: Cow::Borrowed(words) }
+    }
+
     pub(crate) fn bad_request(words: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, words)
     }

@@ -105,3 +105,32 @@ async fn accept<E: Endpoint>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
+
+    use super::super::Refusal;
+    use super::*;
+    use crate::answer::Response;
+
+    struct Panics;
+
+    impl Endpoint for Panics {
+        async fn answer(&self, _: &str, _: &str) -> Result<Response, Refusal> {
+            panic!("as the test said");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_serving_is_the_end_of_the_server() {
+        let listener = Listener::bind(0).await.unwrap();
+        let address = listener.sockets[0].local_addr().unwrap();
+        let mut server = Server::new(Clients::new(8));
+        server.serve(listener, Guard::Anybody, Arc::new(Panics));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        assert!(server.failed().await.is_panic());
+    }
+}
