@@ -1,9 +1,11 @@
 //! AWS's Runtime Interface Emulator, with a function to run. What it starts ends with it: it asks the
 //! kernel for that.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +16,7 @@ use crate::process::{LIMIT, free_ports, program, start, until_it_listens};
 
 /// It ends with the test.
 pub(crate) struct Emulator {
-    _process: Child,
+    process: Child,
     pub(crate) log: PathBuf,
     port: u16,
 }
@@ -45,22 +47,36 @@ impl Emulator {
         describe(&mut command);
         let process = start(&mut command, &log);
         until_it_listens(port, &log).await;
-        Self { _process: process, log, port }
+        Self { process, log, port }
     }
 
     /// What an invocation answers.
     pub(crate) async fn invoke<T: DeserializeOwned>(&self) -> T {
-        let answer = tokio::time::timeout(LIMIT, self.post()).await.expect("an answer").unwrap();
+        let answer = self.post("{}").await;
         let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
         serde_json::from_str(body)
             .unwrap_or_else(|error| panic!("{error}: {answer}; see {}", self.log.display()))
     }
 
+    /// What the emulator says to an invocation with this event, whatever comes of it.
+    pub(crate) async fn post(&self, event: &str) -> String {
+        tokio::time::timeout(LIMIT, self.exchange(event)).await.expect("an answer").unwrap()
+    }
+
+    /// Has it shut the environment down, and gives its log.
+    pub(crate) async fn shut_down(&mut self) -> String {
+        let id = self.process.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
+        kill_process(id.expect("a running process"), Signal::TERM).unwrap();
+        tokio::time::timeout(LIMIT, self.process.wait()).await.expect("its end").unwrap();
+        fs::read_to_string(&self.log).unwrap()
+    }
+
     /// HTTP/1.0: an answer in one piece, and the connection closes.
-    pub(crate) async fn post(&self) -> io::Result<String> {
+    async fn exchange(&self, event: &str) -> io::Result<String> {
         let path = "/2015-03-31/functions/function/invocations";
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}");
+        let length = event.len();
+        let request = format!("POST {path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{event}");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
