@@ -11,8 +11,8 @@ use crate::client::{Connection, get};
 use crate::cloud::Cloud;
 use crate::sidecar::{Sidecar, TOKEN, setup};
 
-/// A good deal less than the two seconds that Lambda gives it.
-const IN_TIME: Duration = Duration::from_millis(1000);
+/// Less than the two seconds that Lambda gives it.
+const IN_TIME: Duration = Duration::from_millis(1500);
 
 /// Shuts the environment down, with the sidecar in it.
 async fn ends_in_time(lambda: &Lambda) {
