@@ -7,6 +7,7 @@
 
 mod cell;
 mod slot;
+mod waiting;
 
 use std::any::type_name;
 use std::fmt;

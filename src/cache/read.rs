@@ -203,6 +203,7 @@ impl Cache {
     ) -> Result<R, Error> {
         let reader = self.refresher.reader();
         let mut changes = reader.changes();
+        let _waiting = reader.waiting(entry);
         loop {
             let state = reader.load();
             let waits = match look(&state, self.clock.now()) {

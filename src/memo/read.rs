@@ -11,7 +11,7 @@ use super::family::Family;
 use super::flights::Outcome;
 use crate::error::Error;
 use crate::refresher::{Keyed, Message};
-use crate::snapshot::{Life, Read, ReadKind, Value};
+use crate::snapshot::{Life, Read, ReadKind, Reader, Value};
 
 impl<K, V> Memo<K, V>
 where
@@ -96,7 +96,7 @@ where
         loop {
             let mut waiting = match family.join(key, read) {
                 Ok(found) => return found.answer,
-                Err(outcome) => Waiting { family, key, outcome },
+                Err(outcome) => Waiting { reader: refresher.reader(), family, key, outcome },
             };
             let told = refresher.tell(Message::Keyed(Arc::clone(family) as _)).await;
             told.map_err(|error| family.error(key, &error))?;
@@ -129,6 +129,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
+    reader: &'a Reader,
     family: &'a Family<K, V>,
     key: &'a K,
     outcome: watch::Receiver<Outcome>,
@@ -144,6 +145,7 @@ where
             // Who waits is who holds a receiver.
             self.outcome = watch::channel(None).1;
             self.family.leave(self.key);
+            self.reader.one_has_left();
         }
     }
 }

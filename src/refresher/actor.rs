@@ -93,6 +93,7 @@ enum Event {
     Message(Message),
     Fetched(Result<(Id, Vec<Finished>), JoinError>),
     HoldOver,
+    ReaderLeft,
     Due,
 }
 
@@ -150,6 +151,7 @@ impl Actor {
                 Event::Message(message) => self.receive(message),
                 Event::Fetched(fetched) => self.fetched(fetched),
                 Event::HoldOver => self.hold_over(),
+                Event::ReaderLeft => self.reader_left(),
                 Event::Due => _ = self.launch_due(Cause::Timer),
             }
             // As many as are launched in one turn, or those that have ended would pile up.
@@ -177,6 +179,7 @@ impl Actor {
                 None => std::future::pending().await,
             }
         };
+        let waits_for_readers = self.waits_for_readers();
         let hold = async {
             match &mut self.hold {
                 Some(hold) => hold.as_mut().await,
@@ -189,6 +192,7 @@ impl Actor {
             Some(fetched) = self.jobs.join_next_with_id() => Some(Event::Fetched(fetched)),
             message = self.inbox.recv() => message.map(Event::Message),
             () = hold => Some(Event::HoldOver),
+            () = self.publisher.reader_left(), if waits_for_readers => Some(Event::ReaderLeft),
             () = due => Some(Event::Due),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::waiting::Waiters;
 use super::{AnyValue, Catalog, Read, Slot, Value, Verdict};
 use crate::clock::Stamp;
 use crate::entry::{Definition, Key};
@@ -139,6 +140,7 @@ struct Shared {
     changes: watch::Sender<Life>,
     /// The number of fetches that have begun.
     fetches: AtomicU64,
+    waiters: Waiters,
 }
 
 /// The one place that publishes states.
@@ -158,6 +160,7 @@ impl Publisher {
             state: ArcSwap::from_pointee(state),
             changes: watch::Sender::new(Life::Running),
             fetches: AtomicU64::new(0),
+            waiters: Waiters::new(slots.len()),
         };
         Self { shared: Arc::new(shared), chunks, catalog, cache }
     }
@@ -176,6 +179,16 @@ impl Publisher {
     /// begun after this, so whatever it waits for must carry a higher one.
     pub(crate) fn begin_fetch(&self) -> u64 {
         self.shared.fetches.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Whether a reader waits for this entry, or for all.
+    pub(crate) fn is_awaited(&self, entry: usize) -> bool {
+        self.shared.waiters.of(entry)
+    }
+
+    /// Returns when a reader waits no longer.
+    pub(crate) async fn reader_left(&self) {
+        self.shared.waiters.left().await;
     }
 
     pub(crate) fn slot(&self, entry: usize) -> &Slot {
@@ -222,6 +235,15 @@ impl Reader {
     /// Says from now on whether something was published since the call.
     pub(crate) fn changes(&self) -> watch::Receiver<Life> {
         self.shared.changes.subscribe()
+    }
+
+    /// A reader that is not counted among those who wait has gone.
+    pub(crate) fn one_has_left(&self) {
+        self.shared.waiters.one_has_left();
+    }
+
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.shared.waiters
     }
 
     /// Tells all who wait that nothing will be published any more.

@@ -8,6 +8,7 @@ mod derive;
 mod failures;
 mod fixture;
 mod freezes;
+mod gone_readers;
 mod keys;
 mod log;
 mod panics;

@@ -230,6 +230,22 @@ async fn at_the_hold_limit_a_handler_that_does_not_tell_keeps_what_it_waits_for(
 }
 
 #[tokio::test(start_paused = true)]
+async fn past_the_hold_limit_a_reader_that_gives_up_ends_the_hold() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    let reader = it.reads("x");
+    settle().await;
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    tokio::time::sleep(SECOND / 2).await;
+    assert_eq!(it.source.in_flight(), 1);
+    let before = it.clock.now().monotonic();
+    reader.abort();
+    invoked.await.unwrap();
+    assert_eq!((it.source.in_flight(), it.clock.now().monotonic()), (0, before));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_due_and_has_expired_by_the_next_invocation_is_left_to_who_needs_it() {
     let it = Fixture::new().await;
     it.get("x").await.unwrap();

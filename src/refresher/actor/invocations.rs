@@ -117,6 +117,7 @@ impl Actor {
                 }
             }
         }
+        self.forget_who_left();
         for &index in &self.wanted {
             let paused = self.requests[index].pause().is_some_and(|pause| pause.admits(now));
             if self.is_idle(index) && !paused {
@@ -178,6 +179,7 @@ impl Actor {
     /// Aborts what is in flight. Readers who wait for it are served by the fetch that the next
     /// invocation starts.
     fn cancel(&mut self, which: Cancel) {
+        self.forget_who_left();
         let unwanted = |request: usize| !self.wanted.contains(&request);
         self.launching.retain(|&request, _| which == Cancel::Unwanted && !unwanted(request));
         let mut cancelled = Vec::new();
@@ -197,6 +199,24 @@ impl Actor {
             }
             self.reschedule(request);
         }
+    }
+
+    /// The hold is over, and the environment is held for what readers wait for alone.
+    pub(super) fn waits_for_readers(&self) -> bool {
+        let unheard = |it: &Current| it.is_held() && it.handler == Handler::Unheard;
+        !self.handler_tells && self.hold.is_none() && self.invocation.as_ref().is_some_and(unheard)
+    }
+
+    /// What somebody waited for may be there for nobody now.
+    pub(super) fn reader_left(&mut self) {
+        self.cancel(Cancel::Unwanted);
+    }
+
+    /// What nobody waits for any more is not wanted.
+    fn forget_who_left(&mut self) {
+        let (requests, publisher) = (&self.requests, &self.publisher);
+        let is_awaited = |&entry: &usize| publisher.is_awaited(entry);
+        self.wanted.retain(|&request| requests[request].entries.iter().any(is_awaited));
     }
 
     pub(super) fn timers_run(&self) -> bool {

@@ -1,13 +1,15 @@
 //! From INVOKE to the next question for an event: what is refreshed, and what is waited for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lambda_cache::testing::Lambda;
+use lambda_cache::testing::{Gap, Lambda, Order};
 use serde_json::{Value as Json, json};
+use tokio::sync::Notify;
 
 use super::{CONFIG, MAX_AGE, NOTHING, function, idle_function, lambda, put, short_lived, start};
 use crate::aws::Answer;
-use crate::client;
+use crate::client::{self, Connection};
 use crate::cloud::Cloud;
 use crate::process::LIMIT;
 use crate::sidecar::{TOKEN, setup};
@@ -124,4 +126,48 @@ async fn on_a_managed_instance_refreshes_need_no_invocation() {
     let asked = Instant::now();
     assert_eq!(sidecar.get("/parameters?name=p").await.text(), "hush");
     assert!(asked.elapsed() < MAX_AGE);
+}
+
+#[tokio::test]
+async fn a_client_that_has_hung_up_is_not_waited_for() {
+    let cloud = Cloud::start().await;
+    cloud.aws.script(|_| Some(Answer::Never));
+    // Before the sidecar's hold is over, and after.
+    for patience in [Duration::ZERO, HOLD / 2] {
+        for secret in [false, true] {
+            let lambda = lambda(Lambda::builder());
+            let sidecar = setup(CONFIG).start_in(&lambda, &cloud).await;
+            let token = format!("X-Aws-Parameters-Secrets-Token: {TOKEN}");
+            let (port, request) = match secret {
+                false => (sidecar.declared, client::get("/parameters?name=p", &[])),
+                true => {
+                    (sidecar.on_demand, client::get("/secretsmanager/get?secretId=s", &[&token]))
+                }
+            };
+            let hang_up = Arc::new(Notify::new());
+            let told = Arc::clone(&hang_up);
+            function(&lambda, move || {
+                let (told, request) = (Arc::clone(&told), request.clone());
+                async move {
+                    let mut client = Connection::open(port).await;
+                    client.send(request).await.unwrap();
+                    told.notified().await;
+                    Json::Null
+                }
+            });
+            let order = Order::HandlerFirst(Gap::Held);
+            let invocation = lambda.invocation(()).order(order).start().unwrap();
+            cloud.called(1).await;
+            // INVOKE finds its fetch in flight, and starts it again.
+            invocation.release();
+            cloud.called(1).await;
+            tokio::time::sleep(patience).await;
+            hang_up.notify_one();
+            let timings = invocation.over().await.unwrap().timings;
+            let held = timings.over - timings.responded.unwrap();
+            assert!(held < HOLD / 2, "{secret}, {patience:?}: {held:?}");
+            let _frozen = lambda.begin_freeze().await.unwrap();
+            until_nothing_is_in_flight(&cloud).await;
+        }
+    }
 }
