@@ -79,6 +79,17 @@ async fn what_is_declared_needs_a_token_if_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn without_a_session_token_that_for_credentials_is_right() {
+    let cloud = Cloud::start().await;
+    cloud.put_secret("s", "hush").await;
+    let setup = setup("").variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", "another token");
+    let sidecar = setup.variable("AWS_SESSION_TOKEN", "").start(&cloud).await;
+    assert_eq!(refused(&cloud, sidecar.on_demand, get(NAMED, &[&token()])).await, 403);
+    let another = "X-Aws-Parameters-Secrets-Token: another token";
+    assert_eq!(client::ask(sidecar.on_demand, get(NAMED, &[another])).await.status, 200);
+}
+
+#[tokio::test]
 async fn without_a_session_token_no_token_is_right() {
     let cloud = Cloud::start().await;
     let sidecar = setup("").variable("AWS_SESSION_TOKEN", "").start(&cloud).await;

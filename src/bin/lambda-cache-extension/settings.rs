@@ -11,6 +11,9 @@ use crate::http::Token;
 use crate::problem::Problem;
 
 const CONFIG: &str = "/var/task/config.yaml";
+/// What the function and the sidecar know and nobody else. With SnapStart there are no credentials in
+/// variables, and so no session token, but what its credentials are asked for with.
+const TOKENS: [&str; 2] = ["AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
 
 /// Everything that variables decide.
 pub(crate) struct Settings {
@@ -101,7 +104,7 @@ impl Settings {
                 log_level,
                 LevelFilter::INFO,
             ),
-            token: variables.get("AWS_SESSION_TOKEN").map(Token::new),
+            token: TOKENS.iter().find_map(|name| variables.get(name)).map(Token::new),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Sidecar {
         let things = Arc::new(things);
         let mut server = Server::new(Clients::new(max_clients));
         if token.is_none() {
-            tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show it is refused");
+            tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show a token is refused");
         }
         let guard = match declared.requires_token {
             true => Guard::Token(token.clone()),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use subtle::ConstantTimeEq;
 
-/// The environment's `AWS_SESSION_TOKEN`.
+/// The environment's `AWS_SESSION_TOKEN`, or what it has instead.
 #[derive(Clone)]
 pub(crate) struct Token(Box<[u8]>);
 
