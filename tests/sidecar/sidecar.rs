@@ -120,7 +120,8 @@ impl Setup {
 }
 
 impl Sidecar {
-    async fn listening(self) -> Self {
+    /// Waits until it listens.
+    pub(crate) async fn listening(self) -> Self {
         until_it_listens(self.declared, &self.log_file()).await;
         until_it_listens(self.on_demand, &self.log_file()).await;
         self
