@@ -12,8 +12,6 @@ use crate::sidecar::{Sidecar, setup};
 const CONFIG: &str = "parameters: [{names: [p]}]";
 /// For everything here.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// How long an attempt of the SDK may take.
-const ATTEMPT: Duration = Duration::from_millis(1500);
 const CLIENTS: usize = 20;
 
 impl Sidecar {
@@ -63,7 +61,7 @@ async fn after_a_freeze_longer_than_the_ttl_the_first_answers_are_fresh_on_both_
 }
 
 #[tokio::test]
-async fn an_answer_that_was_frozen_for_longer_than_it_is_waited_for_is_asked_for_again() {
+async fn an_answer_that_was_frozen_on_its_way_is_for_those_alone_who_wait_for_it() {
     let cloud = Cloud::start().await;
     let sidecar = start(&cloud).await;
     // They know what was true when they were asked, and say it when the process is stopped.
@@ -72,13 +70,20 @@ async fn an_answer_that_was_frozen_for_longer_than_it_is_waited_for_is_asked_for
     let freeze = async {
         cloud.called(2).await;
         sidecar.stop();
-        tokio::time::sleep(ATTEMPT * 4 / 3).await;
+        tokio::time::sleep(MAX_AGE * 3 / 2).await;
         put(&cloud, "hush 2").await;
         cloud.aws.heal();
         sidecar.go_on();
     };
     let (answers, ()) = tokio::join!(waiting, freeze);
-    assert_eq!(answers, ("hush 2".to_owned(), "hush 2".to_owned()));
+    // Nobody was asked before they asked, so either will do.
+    for answer in <[String; 2]>::from(answers) {
+        assert!(["hush 1", "hush 2"].contains(&&*answer), "{answer}");
+    }
+    assert_eq!(
+        (sidecar.parameter().await, sidecar.secret().await),
+        ("hush 2".into(), "hush 2".into())
+    );
 }
 
 #[tokio::test]
