@@ -61,7 +61,7 @@ async fn after_a_freeze_longer_than_the_ttl_the_first_answers_are_fresh_on_both_
 }
 
 #[tokio::test]
-async fn an_answer_that_is_frozen_on_its_way_is_not_kept() {
+async fn an_answer_that_was_frozen_on_its_way_is_for_those_alone_who_wait_for_it() {
     let cloud = Cloud::start().await;
     let sidecar = start(&cloud).await;
     // They know what was true when they were asked, and say it when the process is stopped.
@@ -70,18 +70,20 @@ async fn an_answer_that_is_frozen_on_its_way_is_not_kept() {
     let freeze = async {
         cloud.called(2).await;
         sidecar.stop();
-        tokio::time::sleep(MAX_AGE).await;
+        tokio::time::sleep(MAX_AGE * 3 / 2).await;
         put(&cloud, "hush 2").await;
         cloud.aws.heal();
         sidecar.go_on();
     };
     let (answers, ()) = tokio::join!(waiting, freeze);
-    // Who has waited for it may have it: nobody was asked before they asked.
+    // Nobody was asked before they asked, so either will do.
     for answer in <[String; 2]>::from(answers) {
         assert!(["hush 1", "hush 2"].contains(&&*answer), "{answer}");
     }
-    assert_eq!(sidecar.parameter().await, "hush 2");
-    assert_eq!(sidecar.secret().await, "hush 2");
+    assert_eq!(
+        (sidecar.parameter().await, sidecar.secret().await),
+        ("hush 2".into(), "hush 2".into())
+    );
 }
 
 #[tokio::test]

@@ -38,12 +38,12 @@ pub(crate) fn start(command: &mut Command, log: &Path) -> Child {
     child.unwrap_or_else(|error| panic!("{:?}: {error}", command.as_std().get_program()))
 }
 
-/// Ports that nobody has, and that the system gives to nobody who asks for just any.
+/// Ports that nobody listens at, and that the system gives nobody unasked: connections of other tests
+/// would have them in the next moment.
 pub(crate) async fn free_ports<const N: usize>() -> [u16; N] {
     let mut listeners = Vec::new();
     while listeners.len() < N {
-        let port = fastrand::u16(10_000..32_000);
-        listeners.extend(TcpListener::bind(("127.0.0.1", port)).await);
+        listeners.extend(TcpListener::bind(("127.0.0.1", fastrand::u16(10_000..32_000))).await);
     }
     std::array::from_fn(|n| listeners[n].local_addr().unwrap().port())
 }
