@@ -8,13 +8,15 @@ import json
 import os
 from urllib.parse import quote
 
-# Kept open from one invocation to the next.
-declared = http.client.HTTPConnection(
-    "localhost", int(os.environ.get("LAMBDA_CACHE_PORT", 4000)), timeout=5
-)
-named = http.client.HTTPConnection(
-    "localhost", int(os.environ.get("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", 2773)), timeout=5
-)
+
+def connect(variable, port):
+    """A connection that opens at its first request, and is kept from one invocation to the next."""
+    # The sidecar gives a source five seconds, and then says what was wrong with it.
+    return http.client.HTTPConnection("localhost", int(os.environ.get(variable, port)), timeout=6)
+
+
+declared = connect("LAMBDA_CACHE_PORT", 4000)
+named = connect("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", 2773)
 
 
 def handler(event, context):
@@ -33,12 +35,10 @@ def handler(event, context):
 def get(connection, path, headers=None):
     """What the sidecar has for a path; an error if it has nothing."""
     try:
-        response = ask(connection, path, headers)
+        response, body = ask(connection, path, headers)
     except ConnectionError:
-        # It was closed while it was idle; the next request opens it anew.
-        connection.close()
-        response = ask(connection, path, headers)
-    body = response.read().decode()
+        # It was closed while it was idle.
+        response, body = ask(connection, path, headers)
     if response.status != 200 or body == "No data found":
         reason = response.getheader("x-lambda-cache-error", body)
         raise RuntimeError(f"{path}: {response.status}: {reason}")
@@ -46,5 +46,11 @@ def get(connection, path, headers=None):
 
 
 def ask(connection, path, headers):
-    connection.request("GET", path, headers=headers or {})
-    return connection.getresponse()
+    try:
+        connection.request("GET", path, headers=headers or {})
+        response = connection.getresponse()
+        return response, response.read().decode()
+    except Exception:
+        # Part of an answer may still be on its way, so the next request opens it anew.
+        connection.close()
+        raise

@@ -136,7 +136,7 @@ fn declared(documents: &[MarkedYaml<'_>], mistakes: &mut Mistakes) -> Vec<Declar
             declarations.extend(things::declared(section, item, mistakes));
         }
     }
-    if let Some(another) = documents.next() {
+    if let Some(another) = documents.find(|document| !document.is_null()) {
         mistakes.add(another.place(), "a second document; one is all there may be");
     }
     with_names_of_their_own(declarations, mistakes)

@@ -9,6 +9,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
 use lambda_cache::{Cache, Memo};
 use tokio::sync::Semaphore;
@@ -91,6 +93,13 @@ impl Lines {
 /// What AWS's extension has to say beside each answer: nothing.
 #[derive(serde::Serialize)]
 struct Metadata {}
+
+/// A date as AWS's extension writes it. The services count milliseconds, which the SDK has from a float
+/// with a little less.
+fn written(date: &DateTime) -> Option<String> {
+    let millis = (date.as_secs_f64() * 1000.0).round();
+    DateTime::from_millis(millis as i64).fmt(Format::DateTime).ok()
+}
 
 /// Whether a client takes what is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -90,7 +90,15 @@ configurations: [{application: shop, environment: prod, configuration: flags}]
 
 #[test]
 fn nothing_declares_nothing() {
-    for text in ["", "# later\n", "---\n", "{}", "parameters:\ndynamodb: ~\n", "parameters: []"] {
+    for text in [
+        "",
+        "# later\n",
+        "---\n",
+        "{}\n---\n",
+        "{}",
+        "parameters:\ndynamodb: ~\n",
+        "parameters: []",
+    ] {
         assert!(right(text).is_empty(), "{text}");
     }
 }

@@ -4,11 +4,10 @@ use std::fmt;
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::operation::get_parameter::GetParameterOutput;
-use aws_smithy_types::date_time::Format;
 use serde::Serialize;
 
-use super::Metadata;
 use super::failure::Failure;
+use super::{Metadata, written};
 use crate::answer::Answer;
 use crate::http::{Refusal, query};
 
@@ -85,9 +84,7 @@ impl<'a> From<&'a GetParameterOutput> for Output<'a> {
         let parameter = output.parameter().map(|it| Fields {
             arn: it.arn(),
             data_type: it.data_type(),
-            last_modified_date: it
-                .last_modified_date()
-                .and_then(|date| date.fmt(Format::DateTime).ok()),
+            last_modified_date: it.last_modified_date().and_then(written),
             name: it.name(),
             selector: it.selector(),
             source_result: it.source_result(),

@@ -5,11 +5,10 @@ use std::fmt;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
 use aws_smithy_types::base64;
-use aws_smithy_types::date_time::Format;
 use serde::Serialize;
 
-use super::Metadata;
 use super::failure::Failure;
+use super::{Metadata, written};
 use crate::answer::Answer;
 use crate::http::{Refusal, query};
 
@@ -71,7 +70,7 @@ impl<'a> From<&'a GetSecretValueOutput> for Output<'a> {
     fn from(output: &'a GetSecretValueOutput) -> Self {
         Self {
             arn: output.arn(),
-            created_date: output.created_date().and_then(|date| date.fmt(Format::DateTime).ok()),
+            created_date: output.created_date().and_then(written),
             name: output.name(),
             secret_binary: output.secret_binary().map(base64::encode),
             secret_string: output.secret_string(),
