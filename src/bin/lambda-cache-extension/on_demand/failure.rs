@@ -30,9 +30,8 @@ impl Failure {
             SdkError::ServiceError(said) => said_by_service(said.raw()),
             SdkError::TimeoutError(_) => timeout(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => timeout(),
-            SdkError::DispatchFailure(failure) if !failure.is_user() => {
-                (StatusCode::BAD_GATEWAY, body("ConnectionError", Some("Read Error")))
-            }
+            SdkError::DispatchFailure(failure) if !failure.is_user() => no_connection("Read Error"),
+            SdkError::ResponseError(_) => no_connection("Response Error"),
             _ => internal(),
         };
         Self { status, body, cause: Some(error.into()) }
@@ -75,6 +74,10 @@ fn said_by_service(response: &HttpResponse) -> (StatusCode, Bytes) {
 
 fn timeout() -> (StatusCode, Bytes) {
     (StatusCode::GATEWAY_TIMEOUT, body("TimeoutError", Some("Timeout")))
+}
+
+fn no_connection(message: &str) -> (StatusCode, Bytes) {
+    (StatusCode::BAD_GATEWAY, body("ConnectionError", Some(message)))
 }
 
 fn internal() -> (StatusCode, Bytes) {
