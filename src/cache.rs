@@ -8,6 +8,7 @@ mod rotation;
 use std::any::TypeId;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use builder::Builder;
 pub use changes::Changes;
@@ -17,7 +18,7 @@ use crate::entry::{Definition, Key};
 use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
 use crate::refresher::{Message, Refresher};
-use crate::snapshot::{Held, Slot, Value, not_loaded};
+use crate::snapshot::{Slot, Stored, Value, not_loaded};
 use crate::sources::Connections;
 use crate::stats::{EntryStatus, Status};
 
@@ -30,6 +31,7 @@ pub struct Cache {
     pub(crate) refresher: Refresher,
     pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
+    pub(crate) operation_timeout: Duration,
     /// For memos, which are declared when the cache is there.
     pub(crate) connections: Arc<Mutex<Connections>>,
     #[cfg(feature = "runtime")]
@@ -86,22 +88,22 @@ impl Cache {
         let state = self.refresher.reader().load();
         let now = self.clock.now();
         let entry = |(slot, definition): (&Slot, &Definition)| {
-            let (held, policy) = (slot.held(), &definition.policy);
+            let (stored, policy) = (slot.stored(), &definition.policy);
             EntryStatus {
                 name: Arc::clone(&definition.name),
                 source: Arc::clone(&definition.source),
-                age: held.and_then(|held| held.age(policy, now)),
+                age: stored.and_then(|stored| stored.age(policy, now)),
                 max_age: policy.max_age,
                 refresh_after: policy.soft_age(),
                 stale_if_error: policy.stale_if_error,
-                version: held.map(|held| held.version.clone()),
+                version: stored.map(|stored| stored.version.clone()),
                 last_error: slot.failure().map(|failure| failure.error.clone()),
                 refreshes: 0,
                 failures: 0,
                 api_calls: 0,
             }
         };
-        let entries = state.slots().zip(&state.catalog.entries).map(entry).collect();
+        let entries = state.entries().map(entry).collect();
         Status::new(entries, self.refresher.counters())
     }
 
@@ -116,9 +118,9 @@ impl Cache {
         let state = self.refresher.reader().load();
         let (slot, definition) = state.find(key)?;
         let now = self.clock.now();
-        let stale = |held: &Held| !held.fresh(&definition.policy).admits(now);
-        slot.held()
-            .and_then(|held| Value::new(held, &definition.policy, now, stale(held)))
+        let stale = |stored: &Stored| !stored.fresh(&definition.policy).admits(now);
+        slot.stored()
+            .and_then(|stored| Value::new(stored, &definition.policy, now, stale(stored)))
             .ok_or_else(|| not_loaded(definition))
     }
 }

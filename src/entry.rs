@@ -88,6 +88,7 @@ pub(crate) struct Options {
     pub(crate) name: Option<String>,
     pub(crate) policy: Policy,
     pub(crate) loading: Loading,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// When an entry is first fetched.
@@ -108,6 +109,8 @@ pub(crate) struct Definition {
     pub(crate) name: Arc<str>,
     pub(crate) policy: Policy,
     pub(crate) loading: Loading,
+    /// How long a fetch may take; `None`: what holds for the cache.
+    pub(crate) timeout: Option<Duration>,
     /// The request whose answer it holds; entries with equal requests share one.
     pub(crate) request: usize,
     /// What that request is, in words.
@@ -150,7 +153,10 @@ impl Options {
             }
             _ => {}
         }
-        let Self { policy, loading, .. } = self;
-        Ok(Definition { name, policy, loading, request, source: Arc::from(source), holds })
+        if self.timeout == Some(Duration::ZERO) {
+            return invalid("a `timeout` of zero gives no fetch time to answer");
+        }
+        let Self { policy, loading, timeout, .. } = self;
+        Ok(Definition { name, policy, loading, timeout, request, source: Arc::from(source), holds })
     }
 }

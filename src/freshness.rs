@@ -114,6 +114,9 @@ pub(crate) struct Policy {
     pub(crate) refresh_after: Option<Duration>,
     /// How much longer than `max_age` a value may be served while refreshes fail.
     pub(crate) stale_if_error: Duration,
+    /// How long a read waits for an attempt while refreshes fail. `None`: what follows from how long
+    /// its source usually takes.
+    pub(crate) wait_if_failing: Option<Duration>,
 }
 
 impl Policy {
@@ -130,19 +133,32 @@ impl Policy {
         }
     }
 
-    /// The bound within which such a value is not yet due for refresh.
+    /// The bound within which such a value is not yet due for a refresh in the background.
     ///
     /// `jitter` in 0..1 brings the refresh forward by up to a tenth, so that environments which
-    /// started together do not refresh together. An age of zero is never due: every read fetches,
-    /// so a schedule would be a hot loop.
-    pub(crate) fn due(&self, began: Stamp, jitter: f64) -> Bounds {
-        match (self.soft_age(), self.max_age) {
-            (None, _) | (_, Some(Duration::ZERO)) => Bounds::ALWAYS,
+    /// started together do not refresh together. A `lifetime` brings it forward to its end and no
+    /// further: what comes before may be the same value. Two refreshes keep `distance` from each
+    /// other, or a very short age would be a hot loop; and an age of zero is never due, because every
+    /// read fetches.
+    pub(crate) fn due(
+        &self,
+        began: Stamp,
+        lifetime: Option<Duration>,
+        jitter: f64,
+        distance: Duration,
+    ) -> Bounds {
+        if self.max_age == Some(Duration::ZERO) {
+            return Bounds::ALWAYS;
+        }
+        let soft = match (self.soft_age(), self.max_age) {
             // Refreshed when it expires, and not ahead of it.
-            (Some(soft), Some(hard)) if soft >= hard => self.fresh(began),
-            (Some(soft), _) => {
-                Bounds::of(began, soft.min(LONGEST_SOFT_AGE).mul_f64(1.0 - 0.1 * jitter))
-            }
+            (Some(soft), Some(hard)) if soft >= hard => Some(hard),
+            (Some(soft), _) => Some(soft.min(LONGEST_SOFT_AGE).mul_f64(1.0 - 0.1 * jitter)),
+            (None, _) => None,
+        };
+        match soft.into_iter().chain(lifetime).min() {
+            Some(age) => Bounds::of(began, age.max(distance)),
+            None => Bounds::ALWAYS,
         }
     }
 
@@ -158,8 +174,41 @@ impl Default for Policy {
             max_age: Some(Duration::from_secs(60)),
             refresh_after: None,
             stale_if_error: Duration::ZERO,
+            wait_if_failing: None,
         }
     }
+}
+
+/// How long a source usually takes: the longest of its recent answers, fading by an eighth with each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Latency(Option<Duration>);
+
+impl Latency {
+    /// An answer took so long.
+    pub(crate) fn record(&mut self, took: Duration) {
+        self.0 = Some(took.max(self.0.unwrap_or_default() / 8 * 7));
+    }
+
+    /// The least that lies between two refreshes in the background.
+    pub(crate) fn distance(self) -> Duration {
+        self.0.unwrap_or_default().max(LEAST_DISTANCE)
+    }
+
+    /// How long a read waits for an attempt while its entry fails: long enough for a source that is
+    /// well again, short enough to be borne in each invocation of an outage.
+    pub(crate) fn wait_if_failing(self) -> Duration {
+        let usual = self.0.map_or(LONGEST_WAIT, |usual| usual.saturating_mul(3));
+        usual.clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    }
+}
+
+const LEAST_DISTANCE: Duration = Duration::from_millis(100);
+const SHORTEST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long ago a fetch with this timeout must have begun for a freeze to have held it up.
+pub(crate) fn frozen_after(timeout: Duration) -> Duration {
+    timeout.saturating_add(Duration::from_secs(1))
 }
 
 /// Longer than any environment lives.
@@ -199,6 +248,7 @@ mod tests {
     }
 
     const MINUTE: Duration = Duration::from_secs(60);
+    const DISTANCE: Duration = Duration::from_millis(100);
 
     #[test]
     fn age_is_the_larger_of_the_two_clocks() {
@@ -248,16 +298,17 @@ mod tests {
     fn an_age_of_zero_is_never_fresh_and_never_due() {
         let policy = Policy { max_age: Some(Duration::ZERO), ..Policy::default() };
         assert!(!policy.fresh(BEGAN).admits(BEGAN));
-        assert_eq!(policy.due(BEGAN, 0.5), Bounds::ALWAYS);
+        assert_eq!(policy.due(BEGAN, None, 0.5, DISTANCE), Bounds::ALWAYS);
+        assert_eq!(policy.due(BEGAN, Some(MINUTE), 0.5, DISTANCE), Bounds::ALWAYS);
     }
 
     #[test]
     fn a_refresh_is_due_at_three_quarters_of_max_age_or_up_to_a_tenth_before() {
         let policy = Policy::default();
-        assert!(policy.due(BEGAN, 0.0).admits(after(44, 44)));
-        assert!(!policy.due(BEGAN, 0.0).admits(after(45, 45)));
-        assert!(policy.due(BEGAN, 1.0).admits(after(40, 40)));
-        assert!(!policy.due(BEGAN, 1.0).admits(after(41, 41)));
+        assert!(policy.due(BEGAN, None, 0.0, DISTANCE).admits(after(44, 44)));
+        assert!(!policy.due(BEGAN, None, 0.0, DISTANCE).admits(after(45, 45)));
+        assert!(policy.due(BEGAN, None, 1.0, DISTANCE).admits(after(40, 40)));
+        assert!(!policy.due(BEGAN, None, 1.0, DISTANCE).admits(after(41, 41)));
     }
 
     #[test]
@@ -266,11 +317,16 @@ mod tests {
             max_age: Some(Duration::MAX),
             refresh_after: Some(Duration::MAX),
             stale_if_error: Duration::MAX,
+            wait_if_failing: Some(Duration::MAX),
         };
         let long_ago = BEGAN.earlier_by(Duration::MAX);
         for began in [BEGAN, long_ago, Stamp { monotonic: 0, wall: 0 }] {
-            assert!(policy.due(began, 0.0).and(policy.stale(began)).admits(began));
-            assert!(Policy { refresh_after: None, ..policy }.due(began, 0.0).admits(began));
+            assert!(policy.due(began, None, 0.0, DISTANCE).and(policy.stale(began)).admits(began));
+            assert!(
+                Policy { refresh_after: None, ..policy }
+                    .due(began, None, 0.0, DISTANCE)
+                    .admits(began)
+            );
         }
     }
 
@@ -278,8 +334,37 @@ mod tests {
     fn a_soft_bound_at_the_max_age_refreshes_nothing_ahead() {
         let policy = Policy { refresh_after: Some(MINUTE), ..Policy::default() };
         let end = BEGAN.later_by(MINUTE);
-        assert!(policy.due(BEGAN, 0.9).admits(end.earlier_by(Duration::from_nanos(1))));
-        assert!(!policy.due(BEGAN, 0.9).admits(end));
+        assert!(
+            policy.due(BEGAN, None, 0.9, DISTANCE).admits(end.earlier_by(Duration::from_nanos(1)))
+        );
+        assert!(!policy.due(BEGAN, None, 0.9, DISTANCE).admits(end));
+    }
+
+    #[test]
+    fn refreshes_in_the_background_keep_their_distance_however_short_max_age_and_lifetime_are() {
+        let short = Duration::from_millis(1);
+        let policy = Policy { max_age: Some(short), ..Policy::default() };
+        for (policy, lifetime) in [(policy, None), (Policy::default(), Some(short))] {
+            let due = policy.due(BEGAN, lifetime, 0.9, DISTANCE);
+            assert!(due.admits(BEGAN.later_by(DISTANCE - short)));
+            assert!(!due.admits(BEGAN.later_by(DISTANCE)));
+        }
+    }
+
+    #[test]
+    fn a_source_usually_takes_as_long_as_the_longest_of_its_recent_answers() {
+        let milliseconds = Duration::from_millis;
+        let mut latency = Latency::default();
+        assert_eq!(latency.distance(), milliseconds(100));
+        assert_eq!(latency.wait_if_failing(), milliseconds(1000));
+        latency.record(milliseconds(5));
+        assert_eq!(latency.wait_if_failing(), milliseconds(50));
+        latency.record(milliseconds(160));
+        latency.record(milliseconds(5));
+        assert_eq!(latency.wait_if_failing(), milliseconds(420));
+        assert_eq!(latency.distance(), milliseconds(140));
+        latency.record(milliseconds(5000));
+        assert_eq!(latency.wait_if_failing(), milliseconds(1000));
     }
 
     #[test]

@@ -88,6 +88,7 @@ async fn main() -> Result<(), Error> {
 mod cache;
 mod clock;
 mod decode;
+mod engine;
 mod entry;
 mod error;
 mod freshness;
@@ -108,7 +109,9 @@ pub use decode::DecodeError;
 pub use entry::{Key, Version};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "runtime")]
-pub use lambda::{Extension, ExternalExtension, Handler};
+pub use lambda::{
+    CacheLayer, Extension, ExternalExtension, Handler, InvocationFuture, InvocationService,
+};
 pub use memo::{Memo, MemoStats};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};

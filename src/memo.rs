@@ -1,33 +1,36 @@
 //! [`Memo`]: an async function's results by key, each as fresh as an entry.
 
-mod answers;
-mod batch;
+mod core;
 mod counts;
-mod family;
-mod flights;
-mod kept;
-mod known;
-mod launch;
+mod fetch;
+mod key_state;
+mod landing;
+mod loader;
 mod read;
+mod store;
+mod tickets;
 
 use std::any::TypeId;
 use std::error::Error as StdError;
 use std::fmt;
 use std::hash::Hash;
 use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::entry::Options;
 use crate::error::{Error, ErrorKind};
+use crate::freshness;
+use crate::refresher::Message;
 use crate::snapshot::AnyValue;
 use crate::sources::ByKey;
 
-use answers::{Answers, Function, Requests};
+use self::core::{MemoConfig, MemoCore};
 pub use counts::MemoStats;
-use family::{Design, Family};
-use kept::{Bound, BytesBound, Weigh};
+use loader::{Function, Loader, Requests};
+use store::{Bound, BytesBound, Weigh};
 
 /// How many keys a memo keeps unless its user says otherwise.
 const ENTRIES: usize = 1000;
@@ -64,10 +67,22 @@ struct Shared<K, V> {
     cache: Cache,
     blueprint: Blueprint<K, V>,
     /// Made at the first use, when all options are known.
-    family: OnceLock<Result<Arc<Family<K, V>>, Error>>,
+    core: OnceLock<Result<Arc<MemoCore<K, V>>, Error>>,
 }
 
-type DynAnswers<K, V> = Arc<dyn Answers<K, V>>;
+/// The last handle is gone: so is what is stored, and what is fetched.
+impl<K, V> Drop for Shared<K, V> {
+    fn drop(&mut self) {
+        if let Some(Ok(core)) = self.core.get() {
+            self.cache.refresher.tell_now(Message::MemoGone { memo: core.number });
+        }
+    }
+}
+
+/// Every memo of the process has a number of its own.
+static MEMOS: AtomicU64 = AtomicU64::new(1);
+
+type DynLoader<K, V> = Arc<dyn Loader<K, V>>;
 
 /// What a memo's user has said of it so far.
 struct Blueprint<K, V> {
@@ -76,7 +91,7 @@ struct Blueprint<K, V> {
     max_bytes: Option<(u64, Weigh<K>)>,
     cache_errors_for: Duration,
     /// Where values come from, unless that was declared wrongly.
-    answers: Result<DynAnswers<K, V>, Error>,
+    loader: Result<DynLoader<K, V>, Error>,
 }
 
 impl<K, V> Clone for Blueprint<K, V> {
@@ -84,7 +99,7 @@ impl<K, V> Clone for Blueprint<K, V> {
         Self {
             options: self.options.clone(),
             max_bytes: self.max_bytes.clone(),
-            answers: self.answers.clone(),
+            loader: self.loader.clone(),
             ..*self
         }
     }
@@ -123,8 +138,8 @@ impl Cache {
     {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let source = values.source(&mut connections);
-        let answers = source.map(|source| Arc::new(Requests::new(values, source)) as _);
-        Memo::new(self, name.into(), answers)
+        let loader = source.map(|source| Arc::new(Requests::new(values, source)) as _);
+        Memo::new(self, name.into(), loader)
     }
 }
 
@@ -133,19 +148,19 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    fn new(cache: &Cache, name: String, answers: Result<DynAnswers<K, V>, Error>) -> Self {
+    fn new(cache: &Cache, name: String, loader: Result<DynLoader<K, V>, Error>) -> Self {
         let blueprint = Blueprint {
             options: Options { name: Some(name), ..Options::default() },
             max_entries: ENTRIES,
             max_bytes: None,
             cache_errors_for: Duration::ZERO,
-            answers,
+            loader,
         };
         Self::of(cache.clone(), blueprint)
     }
 
     fn of(cache: Cache, blueprint: Blueprint<K, V>) -> Self {
-        Self(Arc::new(Shared { cache, blueprint, family: OnceLock::new() }))
+        Self(Arc::new(Shared { cache, blueprint, core: OnceLock::new() }))
     }
 
     /// A memo like this one in all but one option, which holds nothing yet.
@@ -204,6 +219,22 @@ where
         self.with(|it| it.options.policy.stale_if_error = longer)
     }
 
+    /// How long one fetch may take, all its attempts together. Within an invocation it is cut to less
+    /// than the time left. Defaults to the cache's
+    /// [`operation_timeout`](crate::Builder::operation_timeout).
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|it| it.options.timeout = Some(timeout))
+    }
+
+    /// How long a read waits for another attempt while fetches of its key fail, before it gets the
+    /// stale result where that is allowed, or the error. Defaults to three times what fetches usually
+    /// take, within 50 milliseconds and 1 second.
+    #[must_use]
+    pub fn wait_if_failing(self, wait: Duration) -> Self {
+        self.with(|it| it.options.policy.wait_if_failing = Some(wait))
+    }
+
     /// Keep an error for this long: reads of a key that failed get it without another attempt.
     /// Defaults to zero.
     #[must_use]
@@ -213,7 +244,7 @@ where
 
     /// How many keys are kept, expired ones that nothing has displaced included.
     pub fn len(&self) -> usize {
-        self.family().map_or(0, |family| family.kept.len())
+        self.core().map_or(0, |core| core.store.len())
     }
 
     /// Whether no key is kept.
@@ -223,24 +254,27 @@ where
 
     /// What became of reads and fetches so far.
     pub fn stats(&self) -> MemoStats {
-        self.family().map_or_else(|_| MemoStats::default(), |it| it.counts.stats(it.kept.len()))
+        self.core().map_or_else(|_| MemoStats::default(), |it| it.counts.stats(it.store.len()))
     }
 
     #[inline]
-    fn family(&self) -> Result<&Arc<Family<K, V>>, Error> {
-        let Shared { cache, blueprint, family } = &*self.0;
-        let family = family.get_or_init(|| blueprint.clone().design(cache).map(Family::shared));
-        family.as_ref().map_err(Error::clone)
+    fn core(&self) -> Result<&Arc<MemoCore<K, V>>, Error> {
+        let Shared { cache, blueprint, core } = &*self.0;
+        let made = || {
+            let config = blueprint.clone().config(cache)?;
+            Ok(MemoCore::shared(MEMOS.fetch_add(1, Ordering::Relaxed), config))
+        };
+        core.get_or_init(made).as_ref().map_err(Error::clone)
     }
 }
 
 impl<K, V: 'static> Blueprint<K, V> {
     /// What the memo is, or what is wrong with its options.
-    fn design(self, cache: &Cache) -> Result<Design<K, V>, Error> {
-        let Self { options, max_entries, max_bytes, cache_errors_for, answers } = self;
+    fn config(self, cache: &Cache) -> Result<MemoConfig<K, V>, Error> {
+        let Self { options, max_entries, max_bytes, cache_errors_for, loader } = self;
         let name: Arc<str> = Arc::from(options.name.as_deref().unwrap_or_default());
-        let answers = answers.map_err(|error| error.entry_named(&name))?;
-        let definition = options.check(None, (0, answers.describe()), TypeId::of::<V>())?;
+        let loader = loader.map_err(|error| error.entry_named(&name))?;
+        let definition = options.check(None, (0, loader.describe()), TypeId::of::<V>())?;
         let invalid = |message| Error::new(ErrorKind::Declaration, message).entry_named(&name);
         let entries = NonZero::new(max_entries)
             .ok_or_else(|| invalid("`max_entries` of zero keeps nothing"))?;
@@ -250,9 +284,10 @@ impl<K, V: 'static> Blueprint<K, V> {
             Ok(BytesBound { most, weigh })
         };
         let bound = Bound { entries, bytes: max_bytes.map(bytes).transpose()? };
-        let patience = cache.refresher.reader().load().catalog.patience;
+        let timeout = definition.timeout.unwrap_or(cache.operation_timeout);
+        let frozen_after = freshness::frozen_after(timeout);
         let clock = cache.clock.clone();
-        Ok(Design { definition, bound, cache_errors_for, patience, clock, answers })
+        Ok(MemoConfig { definition, bound, cache_errors_for, timeout, frozen_after, clock, loader })
     }
 }
 

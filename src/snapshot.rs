@@ -7,6 +7,8 @@
 
 mod cell;
 mod slot;
+mod state;
+mod verdict;
 mod waiting;
 
 use std::any::type_name;
@@ -20,8 +22,11 @@ use crate::entry::{Definition, Key, Version};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::Policy;
 
-pub(crate) use cell::{Life, Publisher, Reader, State};
-pub(crate) use slot::{AnyValue, Catalog, Failure, Held, Read, ReadKind, Retry, Slot, Verdict};
+pub(crate) use cell::{Publisher, Reader, RefresherStatus};
+pub(crate) use slot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot, Stored};
+pub(crate) use state::{Catalog, Slots, State};
+pub(crate) use verdict::{Look, Read, ReadKind, Turn, Verdict};
+pub(crate) use waiting::{WaitCount, Waiters, Waiting};
 
 /// Every entry of a cache at one instant: each fresh, or holding its own error.
 ///
@@ -42,11 +47,11 @@ pub struct Snapshot {
 /// The number of no cache.
 const NONE: u64 = 0;
 
-/// By what the slots of a snapshot are judged whose bound did not hold.
+/// How to judge each slot when the joint bound failed.
 #[derive(Clone)]
 struct Judged {
     read: Read,
-    /// What is said of slots that would have to wait.
+    /// The error of slots that would have to wait.
     stopped: Option<Error>,
 }
 
@@ -120,17 +125,17 @@ impl Snapshot {
     }
 
     #[cold]
-    fn judge<T>(&self, key: Key<T>) -> Result<(&Held, bool), Error> {
+    fn judge<T>(&self, key: Key<T>) -> Result<(&Stored, bool), Error> {
         let (slot, definition) = self.state.find(key)?;
         let (read, stopped) = match self.judged.as_deref() {
             None => (Read { kind: ReadKind::Snapshot, after: u64::MAX }, None),
             Some(judged) => (judged.read, judged.stopped.as_ref()),
         };
-        match slot.verdict(definition, read, self.taken, self.state.catalog.patience) {
-            Verdict::Serve(held) => Ok((held, false)),
-            Verdict::ServeStale(held) => Ok((held, true)),
+        match self.state.verdict(slot, definition, read, self.taken) {
+            Verdict::Serve(stored) => Ok((stored, false)),
+            Verdict::ServeStale(stored) => Ok((stored, true)),
             Verdict::Refuse(failure) => Err(slot.error(definition, &failure.error, self.taken)),
-            Verdict::Unread => Err(not_loaded(definition)),
+            Verdict::NotRequested => Err(not_loaded(definition)),
             Verdict::Wait => Err(match stopped {
                 Some(stopped) => slot.error(definition, stopped, self.taken),
                 None => not_loaded(definition),
@@ -161,7 +166,7 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for (index, definition) in self.state.catalog.entries.iter().enumerate() {
-            map.entry(&definition.name, &self.state.slot(index));
+            map.entry(&definition.name, &self.state.slots.get(index));
         }
         map.finish()
     }
@@ -178,7 +183,7 @@ pub struct Value<T> {
 }
 
 impl<T: Send + Sync + 'static> Value<T> {
-    pub(crate) fn new(held: &Held, policy: &Policy, now: Stamp, stale: bool) -> Option<Self> {
+    pub(crate) fn new(held: &Stored, policy: &Policy, now: Stamp, stale: bool) -> Option<Self> {
         Some(Self {
             value: Arc::clone(&held.value).downcast().ok()?,
             age: held.age(policy, now).unwrap_or(Duration::MAX),

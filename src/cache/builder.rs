@@ -13,12 +13,13 @@ use aws_types::SdkConfig;
 
 use super::Cache;
 use crate::clock::{Clock, Clocks, SystemClock};
+use crate::engine::{Cause, Engine, Plan, Settings};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::{Error, ErrorKind};
-use crate::freshness::Bounds;
+use crate::freshness;
 use crate::mode::Mode;
-use crate::refresher::{Cause, Driver, Plan, Refresher, Settings};
-use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot};
+use crate::refresher::{Refresher, Tools};
+use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot, Waiters};
 #[cfg(feature = "aws")]
 use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
@@ -26,9 +27,6 @@ use crate::stats::Counters;
 
 /// Every cache has a number of its own, by which keys know theirs.
 static CACHES: AtomicU64 = AtomicU64::new(1);
-
-/// Time that a fetch may take beyond its timeout before it counts as frozen in flight.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// Declares the entries of a [`Cache`] and how it works.
 ///
@@ -208,34 +206,44 @@ impl Builder {
             let message = "the cache is declared wrongly:";
             return Err(Error::several(ErrorKind::Declaration, message, self.errors));
         }
-        let catalog = Arc::new(Catalog {
-            entries: self.definitions,
-            patience: self.operation_timeout.saturating_add(GRACE),
-        });
+        let timeouts = self.definitions.iter().filter_map(|definition| definition.timeout);
+        let longest = timeouts.fold(self.operation_timeout, Duration::max);
+        let frozen_after = freshness::frozen_after(longest);
+        let catalog = Arc::new(Catalog { entries: self.definitions, frozen_after });
         let slot = |definition: &Definition| match definition.loading {
-            Loading::AtInit | Loading::InBackground => Slot::Missing,
-            Loading::Lazy => Slot::Unread,
+            Loading::AtInit | Loading::InBackground => Slot::Empty,
+            Loading::Lazy => Slot::NotRequested,
         };
         let slots: Vec<Slot> = catalog.entries.iter().map(slot).collect();
-        let bounds = catalog.entries.iter().zip(&slots);
-        let bounds = bounds.map(|(definition, slot)| slot.bounds(&definition.policy));
-        let bounds = bounds.fold(Bounds::ALWAYS, Bounds::and);
         let counters = Counters::new(catalog.entries.len());
-        let publisher = Publisher::new(self.cache, catalog, slots, bounds);
+        let waiters = Arc::new(Waiters::new(catalog.entries.len()));
+        let requests = self.registry.requests.clone();
+        let plan = Plan {
+            cache: self.cache,
+            catalog,
+            sources: requests.iter().map(|&(source, _)| source).collect(),
+            waiters: Arc::clone(&waiters),
+            counters: counters.clone(),
+        };
         let settings = Settings {
-            clock: self.clock.clone(),
-            driver: if self.mode.freezes() { Driver::Invocations } else { Driver::Timers },
+            freezes: self.mode.freezes(),
             operation_timeout: self.operation_timeout,
             hold_limit: self.hold_limit,
             seed: self.seed,
         };
-        let requests = self.registry.requests.clone();
-        let (sources, decoders) = (self.registry.finish(), self.decoders);
-        let plan = Plan { requests, sources, decoders, counters };
+        let (engine, state) = Engine::new(plan, settings, slots);
+        let tools = Tools {
+            clock: self.clock.clone(),
+            sources: self.registry.finish(),
+            requests,
+            decoders: self.decoders,
+        };
+        let publisher = Publisher::new(state, waiters);
         let cache = Cache {
-            refresher: Refresher::spawn(plan, settings, publisher),
+            refresher: Refresher::spawn(engine, tools, publisher, counters),
             clock: self.clock,
             mode: self.mode,
+            operation_timeout: self.operation_timeout,
             connections: Arc::new(Mutex::new(self.connections)),
             #[cfg(feature = "runtime")]
             extension_name: self.extension_name,
@@ -263,8 +271,8 @@ impl Cache {
         let mut asked = false;
         let all = self.wait(None, read, Cause::Init, |state, _| {
             let needed = |(_, it): &(_, &Definition)| it.loading == Loading::AtInit;
-            let mut entries = state.slots().zip(&state.catalog.entries).filter(needed);
-            let missing = entries.any(|(slot, _)| matches!(slot, Slot::Missing));
+            let mut entries = state.entries().filter(needed);
+            let missing = entries.any(|(slot, _)| matches!(slot, Slot::Empty));
             // Even if nothing has to be waited for, something may have to be begun.
             let begins = !std::mem::replace(&mut asked, true);
             if missing || begins { ControlFlow::Continue(missing) } else { ControlFlow::Break(()) }
@@ -276,14 +284,13 @@ impl Cache {
             Error::new(ErrorKind::Timeout, message)
         };
         let failed: Vec<Error> = state
-            .slots()
-            .zip(&state.catalog.entries)
+            .entries()
             .filter(|(_, definition)| definition.loading == Loading::AtInit)
             .filter_map(|(slot, definition)| {
                 let error = match (slot, &in_time) {
                     (Slot::Failed(_, failure), _) => failure.error.clone(),
-                    (Slot::Missing, Ok(Err(stopped))) => stopped.clone(),
-                    (Slot::Missing, _) => late(),
+                    (Slot::Empty, Ok(Err(stopped))) => stopped.clone(),
+                    (Slot::Empty, _) => late(),
                     _ => return None,
                 };
                 Some(error.entry_named(&definition.name))

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Cache;
 use crate::entry::{Key, Version};
 use crate::error::Error;
-use crate::snapshot::{Life, Read, ReadKind, Value};
+use crate::snapshot::{Read, ReadKind, RefresherStatus, Value};
 
 impl Cache {
     /// Watches an entry: each call of [`Changes::next`] waits for a version that was not seen before.
@@ -36,8 +36,8 @@ impl Cache {
         // Before the look, so that no change is missed.
         let published = reader.changes();
         let state = reader.load();
-        let held = state.find(key).ok().and_then(|(slot, _)| slot.held());
-        let seen = held.map(|held| held.version.clone());
+        let stored = state.find(key).ok().and_then(|(slot, _)| slot.stored());
+        let seen = stored.map(|stored| stored.version.clone());
         Changes { cache: self.clone(), key, seen, published }
     }
 }
@@ -49,7 +49,7 @@ pub struct Changes<T> {
     cache: Cache,
     key: Key<T>,
     seen: Option<Version>,
-    published: watch::Receiver<Life>,
+    published: watch::Receiver<RefresherStatus>,
 }
 
 impl<T: Send + Sync + 'static> Changes<T> {
@@ -69,7 +69,7 @@ impl<T: Send + Sync + 'static> Changes<T> {
         // No fetch is an answer to a read that asks for none, so only what is fresh as it is will do.
         let read = Read { kind: ReadKind::Entry, after: u64::MAX };
         loop {
-            let life = self.published.borrow_and_update().clone();
+            let status = self.published.borrow_and_update().clone();
             let state = self.cache.refresher.reader().load();
             state.find(self.key)?;
             if let Some(Ok(value)) = state.answer(self.key, read, self.cache.clock.now())
@@ -78,7 +78,7 @@ impl<T: Send + Sync + 'static> Changes<T> {
                 self.seen = Some(value.version().clone());
                 return Ok(value);
             }
-            if let Life::Stopped(error) = life {
+            if let RefresherStatus::Stopped(error) = status {
                 return Err(error);
             }
             // The sender lives as long as the cache does, so this cannot fail.

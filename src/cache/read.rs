@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use super::Cache;
 use crate::clock::Stamp;
+use crate::engine::Cause;
 use crate::entry::Key;
 use crate::error::Error;
-use crate::refresher::{Cause, Message};
-use crate::snapshot::{Life, Read, ReadKind, Snapshot, State, Value, Verdict};
+use crate::refresher::Message;
+use crate::snapshot::{Read, ReadKind, RefresherStatus, Snapshot, State, Value, Verdict};
 
 /// The future of [`Cache::snapshot`]: written out, because the state machine of an `async fn` would
 /// be a good part of what a read costs.
@@ -72,9 +73,8 @@ impl Cache {
             if state.bounds.admits(now) {
                 return ControlFlow::Break(Snapshot::vouched(Arc::clone(state), now));
             }
-            let catalog = &state.catalog;
-            let waits = state.slots().zip(&catalog.entries).any(|(slot, definition)| {
-                matches!(slot.verdict(definition, read, now, catalog.patience), Verdict::Wait)
+            let waits = state.entries().any(|(slot, definition)| {
+                matches!(state.verdict(slot, definition, read, now), Verdict::Wait)
             });
             // Even if nothing has to wait: somebody must look after what is failing.
             if waits || !std::mem::replace(&mut asked, true) {
@@ -212,7 +212,7 @@ impl Cache {
             };
             drop(state);
             self.refresher.tell(Message::Read { entry, read, cause, waits }).await?;
-            if let Life::Stopped(error) = &*changes.borrow() {
+            if let RefresherStatus::Stopped(error) = &*changes.borrow() {
                 return Err(error.clone());
             }
             if waits {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Cache;
 use crate::clock::Stamp;
+use crate::engine::Cause;
 use crate::entry::{Key, Version};
 use crate::error::Error;
-use crate::refresher::Cause;
 use crate::snapshot::{Read, ReadKind, State, Value};
 
 impl Cache {

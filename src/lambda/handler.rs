@@ -1,4 +1,4 @@
-//! The handler: given a snapshot at its start, and heard by the refresher when it ends.
+//! The handler: given a snapshot at its start.
 
 use std::fmt;
 use std::future::Future;
@@ -8,14 +8,11 @@ use std::task::{Context, Poll};
 
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, IntoFunctionResponse, LambdaEvent, Runtime};
-use tokio::sync::oneshot;
 use tower::Service;
 
-use super::trace;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
-use crate::refresher::{Invocation, Message, Refresher};
 use crate::snapshot::Snapshot;
 
 type BoxError = lambda_runtime::Error;
@@ -66,7 +63,8 @@ impl Cache {
     {
         check_variables()?;
         let extension = self.register().await?;
-        let runtime = Runtime::new(self.handler(function)).layer(TracingLayer::new());
+        let runtime = Runtime::new(self.handler(function));
+        let runtime = runtime.layer(TracingLayer::new()).layer(self.layer());
         let runtime = runtime.register_snapstart_resource(self.snapstart_resource());
         let run = async {
             match self.mode() {
@@ -77,13 +75,12 @@ impl Cache {
         tokio::try_join!(run, extension.run()).map(|_| ())
     }
 
-    /// The tower service that [`run`](Self::run) runs, for a [`Runtime`] of your own.
+    /// The tower service that [`run`](Self::run) runs, for a [`Runtime`] of your own: it takes a
+    /// snapshot and calls the function with it.
     ///
-    /// It takes a snapshot, calls the function, and when that has ended sees to it that nothing is
-    /// in flight when the environment freezes: where the extension is [registered](Self::register)
-    /// by letting it hold the environment for a moment, where it is not by cancelling what is.
+    /// Put [`layer`](Self::layer) around the runtime as well, which tells the refresher of invocations:
+    /// `Runtime::new(cache.handler(f)).layer(cache.layer())`.
     pub fn handler<F>(&self, function: F) -> Handler<F> {
-        self.refresher.tell_now(Message::HandlersTell);
         Handler { cache: self.clone(), function: Arc::new(function) }
     }
 }
@@ -146,54 +143,9 @@ where
     fn call(&mut self, event: LambdaEvent<A>) -> Self::Future {
         let Self { cache, function } = self.clone();
         Box::pin(async move {
-            let running = Running::begin(&cache, &event.context).await;
             let snapshot = cache.snapshot().await;
-            let result = function(event, snapshot).await;
-            running.end().await;
-            result
+            function(event, snapshot).await
         })
-    }
-}
-
-/// An invocation's handler, as the refresher sees it. It is heard to end even if it panics.
-struct Running {
-    /// What to tell at the end, where the environment may freeze.
-    ends: Option<(Refresher, String)>,
-}
-
-impl Running {
-    async fn begin(cache: &Cache, context: &lambda_runtime::Context) -> Self {
-        if !cache.mode().freezes() {
-            return Self { ends: None };
-        }
-        let witness = context.xray_trace_id.as_deref().and_then(trace::epoch);
-        let invocation = Invocation {
-            request_id: context.request_id.clone(),
-            deadline: milliseconds(context.deadline),
-            witness,
-        };
-        let (done, heard) = oneshot::channel();
-        let told = cache.refresher.tell(Message::HandlerBegan { invocation, done }).await;
-        // If the trace id knows of time that the clocks did not see, values have to be aged first.
-        // A refresher that has ended is for the reads to report.
-        if told.is_ok() && witness.is_some_and(|witness| witness > cache.clock.now().wall) {
-            heard.await.ok();
-        }
-        Self { ends: Some((cache.refresher.clone(), context.request_id.clone())) }
-    }
-
-    async fn end(mut self) {
-        if let Some((refresher, request_id)) = self.ends.take() {
-            refresher.ask(|done| Message::HandlerEnded { request_id, done }).await.ok();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Some((refresher, request_id)) = self.ends.take() {
-            refresher.tell_now(Message::HandlerEnded { request_id, done: oneshot::channel().0 });
-        }
     }
 }
 

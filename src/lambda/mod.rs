@@ -4,6 +4,7 @@
 mod extension;
 mod external;
 mod handler;
+mod layer;
 mod registration;
 mod snapstart;
 mod trace;
@@ -11,6 +12,7 @@ mod trace;
 pub use extension::Extension;
 pub use external::ExternalExtension;
 pub use handler::Handler;
+pub use layer::{CacheLayer, InvocationFuture, InvocationService};
 
 use lambda_runtime::Diagnostic;
 

@@ -16,8 +16,9 @@ use lambda_runtime_api_client::{PooledClient, build_request};
 use super::handler::milliseconds;
 use super::trace;
 use crate::cache::Cache;
+use crate::engine::Invocation;
 use crate::error::{Cause, Error, ErrorKind};
-use crate::refresher::{Invocation, Message};
+use crate::refresher::{Invoked, Message};
 
 const ID_HEADER: &str = "Lambda-Extension-Identifier";
 const ERROR_TYPE_HEADER: &str = "Lambda-Extension-Function-Error-Type";
@@ -152,10 +153,9 @@ impl Registration {
 impl Cache {
     /// Has the refresher do what is due, and returns when nothing is in flight any more.
     async fn invoked(&self, event: InvokeEvent) -> Result<(), Error> {
-        let invocation = Invocation {
-            request_id: event.request_id,
-            deadline: milliseconds(event.deadline_ms),
-            witness: trace::epoch(&event.tracing.value),
+        let invocation = Invoked {
+            invocation: Invocation::new(event.request_id, milliseconds(event.deadline_ms)),
+            trace_time: trace::epoch(&event.tracing.value),
         };
         self.refresher.ask(|done| Message::Invoke { invocation, done }).await
     }

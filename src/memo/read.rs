@@ -1,4 +1,4 @@
-//! Reads of a memo: look, and if what is held will not do, join the key's fetch and wait.
+//! Reads of a memo: look, and if what is stored will not do, wait for the key's fetch.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Memo;
-use super::family::Family;
-use super::flights::Outcome;
+use super::core::{Found, Joined, KeyLook, MemoCore};
+use super::tickets::{Outcome, Voided};
 use crate::error::Error;
-use crate::refresher::{Keyed, Message};
-use crate::snapshot::{Life, Read, ReadKind, Reader, Value};
+use crate::refresher::Message;
+use crate::snapshot::{Read, ReadKind, Reader, RefresherStatus, Value, Waiting};
 
 impl<K, V> Memo<K, V>
 where
@@ -20,31 +20,35 @@ where
 {
     /// The result for a key, within its max age now.
     ///
-    /// If it is held and fresh this is a memory read; otherwise it waits for a fetch, which
+    /// If it is stored and fresh this is a memory read; otherwise it waits for a fetch, which
     /// concurrent readers share.
     ///
     /// # Errors
     ///
     /// What the fetch failed with; [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an
-    /// option of the memo cannot be; [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if the
-    /// refresher has ended and nothing fresh is held.
+    /// option of the memo is invalid; [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if the
+    /// refresher has ended and nothing fresh is stored.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future is safe, and cancels nothing for other readers.
     pub async fn get(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        let (family, key) = (self.family()?, key.borrow());
+        let (core, key) = (self.core()?, key.borrow());
         // No fetch is an answer to this read yet, so only what is fresh as it is will do.
         let read = Read { kind: ReadKind::Entry, after: u64::MAX };
-        if let Some(found) = family.look(key, read) {
-            family.counts.hit();
-            if found.due && family.ahead(key) {
-                self.tell_of(family);
+        let turn = self.0.cache.refresher.reader().turn();
+        if let Some(found) = core.look(key, KeyLook { read, turn, slow: false }) {
+            core.counts.hit();
+            if found.due
+                && let Some(asked) = core.ahead(key)
+            {
+                let memo = Arc::clone(core) as _;
+                self.0.cache.refresher.suggest(Message::Key { memo, asked });
             }
             return found.answer;
         }
-        family.counts.missed();
-        Box::pin(self.fetch(family, key, ReadKind::Entry)).await
+        core.counts.missed();
+        Box::pin(self.fetch(core, key, ReadKind::Entry)).await
     }
 
     /// Fetches the result for a key, however fresh it is, and returns what came: nothing that was
@@ -53,30 +57,36 @@ where
     /// # Errors
     ///
     /// The failure of the fetch, `stale_if_error` or not; otherwise as [`get`](Self::get). What was
-    /// held stays, and its age.
+    /// stored stays, and its age.
     ///
     /// # Cancel safety
     ///
     /// As [`get`](Self::get).
     pub async fn refresh(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        Box::pin(self.fetch(self.family()?, key.borrow(), ReadKind::Forced)).await
+        Box::pin(self.fetch(self.core()?, key.borrow(), ReadKind::Forced)).await
     }
 
-    /// Declares that what is held of a key is wrong: no read that begins after this returns gets it,
+    /// Declares that what is stored of a key is wrong: no read that begins after this returns gets it,
     /// and a fetch that is under way is discarded.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an option of the memo cannot
-    /// be.
+    /// [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an option of the memo is invalid.
     ///
     /// # Cancel safety
     ///
     /// Once polled it has happened.
     pub async fn invalidate(&self, key: impl Borrow<K> + Send) -> Result<(), Error> {
-        let family = self.family()?;
-        if family.invalidate(key.borrow()) {
-            self.tell_of(family);
+        let core = self.core()?;
+        let refresher = &self.0.cache.refresher;
+        let (removed, voided) = core.invalidate(key.borrow());
+        drop(removed);
+        if let Some(Voided { ticket, again }) = voided {
+            if let Some((ticket, waiting)) = again {
+                let (memo, asked) = (Arc::clone(core) as _, core.asked(ticket, waiting, false));
+                refresher.tell_now(Message::Key { memo, asked });
+            }
+            refresher.tell_now(Message::TicketVoid { ticket });
         }
         Ok(())
     }
@@ -84,68 +94,85 @@ where
     /// Waits for fetches of a key until one brings what this read may have.
     ///
     /// No end of a fetch is missed: joining it and its landing exclude each other.
+    // guarantee 14
     async fn fetch(
         &self,
-        family: &Arc<Family<K, V>>,
+        core: &Arc<MemoCore<K, V>>,
         key: &K,
         kind: ReadKind,
     ) -> Result<Value<V>, Error> {
         let refresher = &self.0.cache.refresher;
-        let read = Read { kind, after: refresher.reader().fetches() };
-        let mut life = refresher.reader().changes();
+        let reader = refresher.reader();
+        let read = Read { kind, after: reader.fetches() };
+        let mut status = reader.changes();
         loop {
-            let mut waiting = match family.join(key, read) {
+            let look = KeyLook { read, turn: reader.turn(), slow: false };
+            let Joined { place, failing } = match core.join(key, look) {
                 Ok(found) => return found.answer,
-                Err(outcome) => Waiting { reader: refresher.reader(), family, key, outcome },
+                Err(joined) => joined,
             };
-            let told = refresher.tell(Message::Keyed(Arc::clone(family) as _)).await;
-            told.map_err(|error| family.error(key, &error))?;
-            tokio::select! {
+            let asked = core.asked(place.ticket, place.count, failing);
+            let _waiting = Leaving { waiting: Some(place.waiting), reader };
+            let told = refresher.tell(Message::Key { memo: Arc::clone(core) as _, asked }).await;
+            told.map_err(|error| core.error(key, &error))?;
+            let mut outcome = place.outcome;
+            let found = tokio::select! {
                 // What has come is an answer even if there will be no other.
                 biased;
-                _ = waiting.outcome.changed() => {}
-                stopped = life.wait_for(|life| matches!(life, Life::Stopped(_))) => {
-                    if let Ok(Life::Stopped(error)) = stopped.as_deref() {
-                        return Err(family.error(key, error));
+                found = core.wait(key, &mut outcome, KeyLook { turn: reader.turn(), ..look }) => found,
+                stopped = status.wait_for(|it| matches!(it, RefresherStatus::Stopped(_))) => {
+                    match stopped.as_deref() {
+                        Ok(RefresherStatus::Stopped(error)) => return Err(core.error(key, error)),
+                        _ => None,
                     }
                 }
-            }
-            let landed = waiting.outcome.borrow().clone();
-            if let Some(found) = landed.and_then(|landed| family.accept(&landed, read)) {
+            };
+            if let Some(found) = found {
                 return found.answer;
             }
         }
     }
+}
 
-    /// Has the refresher look at what is to be fetched. If it has ended, those who wait are told so.
-    fn tell_of(&self, family: &Arc<Family<K, V>>) {
-        self.0.cache.refresher.tell_now(Message::Keyed(Arc::clone(family) as Arc<dyn Keyed>));
+impl<K, V> MemoCore<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// What a read gets of a ticket that it waits for; `None` if it has to ask again.
+    async fn wait(
+        &self,
+        key: &K,
+        outcome: &mut watch::Receiver<Outcome>,
+        look: KeyLook,
+    ) -> Option<Found<V>> {
+        loop {
+            let now = outcome.borrow_and_update().clone();
+            match now {
+                Outcome::Pending => {}
+                Outcome::Slow => {
+                    if let Some(found) = self.look(key, KeyLook { slow: true, ..look }) {
+                        return Some(found);
+                    }
+                }
+                Outcome::Landed(landed) => return self.accept(&landed, look),
+            }
+            // The ticket has gone without an answer.
+            outcome.changed().await.ok()?;
+        }
     }
 }
 
-/// A reader that waits for a key's fetch, and may go before it comes.
-struct Waiting<'a, K, V>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+/// A reader that waits for a key, and says so when it leaves.
+struct Leaving<'a> {
+    waiting: Option<Waiting>,
     reader: &'a Reader,
-    family: &'a Family<K, V>,
-    key: &'a K,
-    outcome: watch::Receiver<Outcome>,
 }
 
-impl<K, V> Drop for Waiting<'_, K, V>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-{
+impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if self.outcome.borrow().is_none() {
-            // Who waits is who holds a receiver.
-            self.outcome = watch::channel(None).1;
-            self.family.leave(self.key);
-            self.reader.one_has_left();
-        }
+        // First not counted any more, then heard.
+        self.waiting = None;
+        self.reader.one_has_left();
     }
 }

@@ -1,179 +1,156 @@
-//! One batch: fetch, decode, and say for each entry what came of it.
+//! What the tasks around the refresher do: plan, fetch, decode, derive.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::Stamp;
 use crate::decode::DecodeError;
+use crate::engine::{Came, CameAs, Part};
 use crate::entry::Version;
 use crate::error::{Cause, Error, ErrorKind};
-use crate::snapshot::AnyValue;
+use crate::freshness;
+use crate::snapshot::{AnyValue, NewValue};
 use crate::sources::{
-    Answered, AnySource, Ask, BoxFuture, Calls, Decode, FetchError, Fetched, Prepared,
+    Answered, AnySource, Ask, Calls, Decode, Derivation, FetchError, Fetched, Prepared,
 };
 
-/// A batch of requests of one source, which one task fetches.
-pub(crate) struct Job {
-    pub(crate) source: Arc<dyn AnySource>,
-    pub(crate) parts: Vec<Part>,
-    pub(crate) began: Stamp,
-    pub(crate) timeout: Duration,
-    pub(crate) calls: Calls,
+/// A fetch of some requests of one source.
+pub(super) struct FetchJob {
+    pub(super) source: Arc<dyn AnySource>,
+    pub(super) requests: Vec<Asking>,
+    pub(super) began: Stamp,
+    pub(super) timeout: Duration,
+    pub(super) calls: Calls,
 }
 
-/// One request of a batch, and the entries that wait for its answer.
-#[derive(Clone)]
-pub(crate) struct Part {
-    /// Its number among all requests.
-    pub(crate) request: usize,
-    /// Its number at its source.
-    pub(crate) local: usize,
-    pub(crate) targets: Vec<Target>,
+/// One request of a fetch.
+pub(super) struct Asking {
+    /// Its number among all requests, ...
+    pub(super) request: usize,
+    /// ... and at its source.
+    pub(super) local: usize,
+    /// What is tried, in words.
+    pub(super) description: Arc<str>,
+    /// The entries that are waiting for it.
+    pub(super) targets: Vec<Target>,
 }
 
-/// An entry that a request is fetched for.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) entry: usize,
-    pub(crate) held: Option<Version>,
-    pub(crate) decode: Decode,
+/// An entry, and the version that is known of it.
+pub(super) struct Target {
+    pub(super) entry: usize,
+    pub(super) known: Option<Version>,
+    pub(super) decode: Decode,
 }
 
-/// What became of one request.
-pub(crate) struct Finished {
-    pub(crate) request: usize,
-    /// Each entry with its outcome.
-    pub(crate) outcomes: Vec<(usize, Result<Outcome, Error>)>,
-}
-
-/// What a successful fetch means for one entry.
-pub(crate) enum Outcome {
-    /// The value it has, or is being derived, is the present one.
-    Revalidated(Validity),
-    /// This is the present one.
-    Changed(AnyValue, Option<Version>, Validity),
-    /// The present one is to be derived.
-    Deriving(BoxFuture<'static, Result<AnyValue, Cause>>, Option<Version>, Validity),
-    /// It has been.
-    Derived(AnyValue),
-}
-
-impl Outcome {
-    /// For traces.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Revalidated(_) => "unchanged",
-            Self::Changed(..) | Self::Derived(_) => "changed",
-            Self::Deriving(..) => "deriving",
-        }
-    }
-}
-
-/// Until when the service says that its answer is valid.
-pub(crate) type Validity = Option<SystemTime>;
-
-impl Job {
+impl FetchJob {
     /// Fetches and decodes. A panic of the source is the task's; one of a decoder is its entry's.
-    pub(crate) async fn run(self) -> Vec<Finished> {
-        let asks = self.parts.iter().map(Part::ask).collect();
-        let fetch = self.calls.of(Arc::clone(&self.source).fetch(asks, self.began));
-        match tokio::time::timeout(self.timeout, fetch).await {
+    pub(super) async fn run(self) -> Vec<Part<Came>> {
+        let Self { source, requests, began, timeout, calls } = self;
+        let asks = requests.iter().map(Asking::ask).collect();
+        match tokio::time::timeout(timeout, calls.of(source.fetch(asks, began))).await {
             Ok(answers) => {
-                let source = &*self.source;
-                self.parts
-                    .into_iter()
-                    .zip(answers)
-                    .map(|(part, answer)| part.finish(source, answer))
-                    .collect()
+                let finish = |(asking, answer): (Asking, _)| asking.finish(answer, began);
+                requests.into_iter().zip(answers).map(finish).collect()
             }
             Err(_) => {
-                let error = |what| {
-                    let message = format!("{what} did not answer within {:.1?}", self.timeout);
-                    Error::new(ErrorKind::Timeout, message)
+                let late = |asking: &Asking| {
+                    let what = &asking.description;
+                    let message = format!("{what} did not answer within {timeout:.1?}");
+                    asking.failed(&Error::new(ErrorKind::Timeout, message))
                 };
-                failed(&*self.source, &self.parts, error)
+                requests.iter().map(late).collect()
             }
         }
     }
 }
 
-/// The outcome of a batch whose requests all failed: `error` is given what was tried.
-pub(crate) fn failed(
-    source: &dyn AnySource,
-    parts: &[Part],
-    error: impl Fn(String) -> Error,
-) -> Vec<Finished> {
-    let finish = |part: &Part| {
-        let error = error(source.describe(part.local));
-        let outcome = |target: &Target| (target.entry, Err(error.clone()));
-        Finished { request: part.request, outcomes: part.targets.iter().map(outcome).collect() }
-    };
-    parts.iter().map(finish).collect()
-}
-
-impl Part {
-    /// "Only if it changed" can be asked where all targets hold the same version.
+impl Asking {
+    /// "Only if it changed" can be asked where all entries have the same version.
     fn ask(&self) -> Ask {
-        let mut versions = self.targets.iter().map(|target| target.held.as_ref());
-        let first = versions.next().flatten();
-        let held = first.filter(|_| versions.all(|version| version == first)).cloned();
-        Ask { request: self.local, held }
+        Ask { request: self.local, held: self.asked_version() }
     }
 
-    fn finish(
-        self,
-        source: &dyn AnySource,
-        answer: Result<Fetched<AnyValue>, FetchError>,
-    ) -> Finished {
-        let describe = || source.describe(self.local);
-        let outcome = |target: Target| {
-            let outcome = match &answer {
-                Ok(fetched) => target.outcome(fetched).map_err(|(kind, cause)| {
-                    Error::new(kind, format!("the answer of {} cannot be used", describe()))
-                        .caused_by(cause)
-                }),
-                Err(failure) => Err(Error::new(failure.kind, format!("{} failed", describe()))
-                    .caused_by(Arc::clone(&failure.cause))),
-            };
-            (target.entry, outcome)
+    fn asked_version(&self) -> Option<Version> {
+        let mut versions = self.targets.iter().map(|target| target.known.as_ref());
+        let first = versions.next().flatten();
+        first.filter(|_| versions.all(|version| version == first)).cloned()
+    }
+
+    fn finish(self, answer: Result<Fetched<AnyValue>, FetchError>, began: Stamp) -> Part<Came> {
+        let fetched = match answer {
+            Ok(fetched) => fetched,
+            Err(FetchError { kind, cause }) => {
+                let error = Error::new(kind, format!("{} failed", self.description));
+                return self.failed(&error.caused_by(cause));
+            }
         };
-        Finished {
-            request: self.request,
-            outcomes: self.targets.into_iter().map(outcome).collect(),
-        }
+        let lifetime = freshness::lifetime(began, fetched.valid_until);
+        let asked = self.asked_version();
+        let came = |target: &Target| {
+            let answer = target.came(&fetched.answer, asked.as_ref());
+            let answer = answer.unwrap_or_else(|(kind, cause)| {
+                let message = format!("the answer of {} cannot be used", self.description);
+                CameAs::Failed(Error::new(kind, message).caused_by(cause))
+            });
+            (target.entry, Came { answer, lifetime })
+        };
+        Part { request: self.request, entries: self.targets.iter().map(came).collect() }
+    }
+
+    fn failed(&self, error: &Error) -> Part<Came> {
+        let failed = |target: &Target| {
+            (target.entry, Came { answer: CameAs::Failed(error.clone()), lifetime: None })
+        };
+        Part { request: self.request, entries: self.targets.iter().map(failed).collect() }
     }
 }
 
 type Unusable = (ErrorKind, Cause);
 
 impl Target {
-    fn outcome(&self, fetched: &Fetched<AnyValue>) -> Result<Outcome, Unusable> {
-        let until = fetched.valid_until;
-        match &fetched.answer {
-            Answered::Unchanged if self.held.is_some() => Ok(Outcome::Revalidated(until)),
-            Answered::Unchanged => {
-                let cause = DecodeError::new("it says \"unchanged\", but nothing is held");
-                Err((ErrorKind::Source, Arc::new(cause)))
+    fn came(
+        &self,
+        answer: &Answered<AnyValue>,
+        asked: Option<&Version>,
+    ) -> Result<CameAs, Unusable> {
+        let (payload, version) = match (answer, asked) {
+            (Answered::Unchanged, Some(asked)) => return Ok(CameAs::Unchanged(asked.clone())),
+            (Answered::Unchanged, None) => {
+                let cause =
+                    DecodeError::new("it says \"unchanged\", but no version was asked about");
+                return Err((ErrorKind::Source, Arc::new(cause)));
             }
-            Answered::Current(_, version) if version.is_some() && *version == self.held => {
-                Ok(Outcome::Revalidated(until))
+            (Answered::Current(_, Some(version)), _) if self.known.as_ref() == Some(version) => {
+                return Ok(CameAs::Unchanged(version.clone()));
             }
-            Answered::Current(payload, version) => {
-                let version = version.clone();
-                // The payload of a panic may quote the value, so it is not kept.
-                match catch_unwind(AssertUnwindSafe(|| (self.decode)(payload))) {
-                    Ok(Ok(Prepared::Ready(value))) => Ok(Outcome::Changed(value, version, until)),
-                    Ok(Ok(Prepared::Deriving(value))) => {
-                        Ok(Outcome::Deriving(value, version, until))
-                    }
-                    Ok(Err(error)) => Err((error.kind(), Arc::new(error))),
-                    Err(_) => {
-                        let cause = DecodeError::new("the decoder panicked");
-                        Err((ErrorKind::Panic, Arc::new(cause)))
-                    }
-                }
-            }
+            (Answered::Current(payload, version), _) => (payload, version.clone()),
+        };
+        // The payload of a panic may quote the value, so it is not kept.
+        match catch_unwind(AssertUnwindSafe(|| (self.decode)(payload))) {
+            Ok(Ok(Prepared::Ready(value))) => Ok(CameAs::Changed(NewValue { value, version })),
+            Ok(Ok(Prepared::Deriving(value))) => Ok(CameAs::ToDerive(Derivation(value), version)),
+            Ok(Err(error)) => Err((error.kind(), Arc::new(error))),
+            Err(_) => Err((ErrorKind::Panic, Arc::new(DecodeError::new("the decoder panicked")))),
+        }
+    }
+}
+
+/// Derives an entry's value from the answer to what `description` says.
+pub(super) async fn derive(
+    derivation: Derivation,
+    description: Arc<str>,
+    timeout: Duration,
+) -> Result<AnyValue, Error> {
+    let from = format!("deriving it from the answer of {description}");
+    match tokio::time::timeout(timeout, derivation.0).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(cause)) => {
+            Err(Error::new(ErrorKind::Derive, format!("{from} failed")).caused_by(cause))
+        }
+        Err(_) => {
+            let message = format!("{from} took longer than the {timeout:.1?} left for it");
+            Err(Error::new(ErrorKind::Timeout, message))
         }
     }
 }

@@ -1,102 +1,79 @@
-//! The refresher: the actor that keeps entries fresh, and the handle to it.
+//! The refresher: the task around the [engine](crate::engine), and the handle to it.
 
-mod actor;
-mod invocation;
 mod job;
-mod keyed;
-mod schedule;
+mod memo_handle;
+mod shell;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::actor::Actor;
+use self::shell::Shell;
 use crate::clock::Clocks;
+use crate::engine::{Cause, Engine, Invocation, KeyAsked, Retired};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{Life, Publisher, Read, Reader};
+use crate::snapshot::{Publisher, Read, Reader, RefresherStatus};
 use crate::sources::{AnySource, Decode};
 use crate::stats::Counters;
 
-pub(crate) use invocation::{Driver, Invocation};
-pub(crate) use keyed::{Keyed, Launch};
+pub(crate) use memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
 
-/// Messages that wait for the actor. It never awaits while it has one, so this fills only when it is
-/// starved, and then senders wait.
+/// Messages that wait for the task. It never waits for anything else while it has one, so this fills
+/// only when it is starved, and then senders wait.
 const INBOX: usize = 1024;
 
-/// What the refresher keeps fresh.
-pub(crate) struct Plan {
+/// What the refresher fetches with.
+pub(crate) struct Tools {
+    pub(crate) clock: Clocks,
     pub(crate) sources: Vec<Arc<dyn AnySource>>,
     /// Each request's source, and its number there.
     pub(crate) requests: Vec<(usize, usize)>,
     /// Each entry's decoder.
     pub(crate) decoders: Vec<Decode>,
-    pub(crate) counters: Counters,
 }
 
-/// How the refresher works.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    pub(crate) clock: Clocks,
-    pub(crate) driver: Driver,
-    pub(crate) operation_timeout: Duration,
-    pub(crate) hold_limit: Duration,
-    pub(crate) seed: Option<u64>,
-}
-
-/// Why something is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Init,
-    Invoke,
-    Timer,
-    Read,
-    Forced,
-    Restart,
-}
-
-impl Cause {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Invoke => "invoke",
-            Self::Timer => "timer",
-            Self::Read => "read",
-            Self::Forced => "forced",
-            Self::Restart => "restart",
-        }
-    }
-}
-
-/// What the actor can be told.
+/// What the task can be told.
 pub(crate) enum Message {
     /// A read of one entry or, with `None`, of all cannot be served as things are. The answer is
     /// what is published next; a reader whom that does not satisfy asks again. `waits` is false if
     /// the reader goes on at once, and something only has to be tried again.
     Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
-    /// A memo has keys to be fetched. Fire and forget: who waits for them waits at the memo.
-    Keyed(Arc<dyn Keyed>),
+    /// A key of a memo is to be fetched. Who waits for it waits at the memo.
+    Key { memo: Arc<dyn AnyMemo>, asked: KeyAsked },
+    /// A key was invalidated while it was fetched. Fire and forget.
+    TicketVoid { ticket: u64 },
+    /// Nobody has a handle to the memo any more. Fire and forget.
+    MemoGone { memo: u64 },
     /// What the entry holds is wrong. Answered when no later read can get it.
     Invalidate { entry: usize, done: oneshot::Sender<()> },
-    /// Handlers will say when they begin and end. Fire and forget.
+    /// Handlers will say when they begin and when their responses have been sent. Fire and forget.
     #[cfg(feature = "runtime")]
     HandlersTell,
     /// Answered when no later read can get what the invocation's trace id shows to be too old.
-    HandlerBegan { invocation: Invocation, done: oneshot::Sender<()> },
-    /// Answered when the runtime may be told, as far as fetches in flight are concerned.
-    HandlerEnded { request_id: String, done: oneshot::Sender<()> },
+    HandlerBegan { invocation: Invoked, done: oneshot::Sender<()> },
+    /// Answered when the runtime may ask for its next invocation.
+    ResponseSent { request_id: String, done: oneshot::Sender<()> },
     /// Answered when the extension may ask for its next event.
-    Invoke { invocation: Invocation, done: oneshot::Sender<()> },
+    Invoke { invocation: Invoked, done: oneshot::Sender<()> },
     /// Drop all values. Answered when nothing is held and nothing in flight.
     Suspend { done: oneshot::Sender<()> },
     /// Connect anew, and fetch all that was dropped. Fire and forget.
     Resume,
 }
 
-/// The handle to the actor, which ends when the last clone is dropped.
+/// What the extension or the runtime says of an invocation.
+#[derive(Debug, Clone)]
+pub(crate) struct Invoked {
+    pub(crate) invocation: Invocation,
+    /// A lower bound of true time, in nanoseconds since the Unix epoch, from the trace id.
+    pub(crate) trace_time: Option<i64>,
+}
+
+/// The handle to the task, which ends when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Refresher {
     reader: Reader,
@@ -106,13 +83,17 @@ pub(crate) struct Refresher {
 }
 
 impl Refresher {
-    /// Starts the actor on the present runtime. It fetches nothing before it is told to.
-    pub(crate) fn spawn(plan: Plan, settings: Settings, publisher: Publisher) -> Self {
+    /// Starts the task on the present runtime. It fetches nothing before it is told to.
+    pub(crate) fn spawn(
+        engine: Engine,
+        tools: Tools,
+        publisher: Publisher,
+        counters: Counters,
+    ) -> Self {
         let (inbox, messages) = mpsc::channel(INBOX);
         let reader = publisher.reader();
-        let counters = plan.counters.clone();
-        let actor = Actor::new(plan, settings, publisher, messages);
-        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(actor.run())));
+        let shell = Shell::new(engine, tools, publisher, messages);
+        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(shell.run())));
         Self { reader, inbox, task, counters }
     }
 
@@ -124,7 +105,7 @@ impl Refresher {
         &self.reader
     }
 
-    /// Tells the actor something.
+    /// Tells the task something.
     ///
     /// # Errors
     ///
@@ -136,7 +117,7 @@ impl Refresher {
         }
     }
 
-    /// Tells the actor something that it answers, and waits for the answer.
+    /// Tells the task something that it answers, and waits for the answer.
     pub(crate) async fn ask(
         &self,
         message: impl FnOnce(oneshot::Sender<()>) -> Message,
@@ -146,28 +127,48 @@ impl Refresher {
         answer.await.map_err(|_| self.stopped())
     }
 
-    /// Tells the actor without waiting for room in its inbox: for places that cannot await.
+    /// Tells the task without waiting for room in its inbox: for places that cannot await.
     pub(crate) fn tell_now(&self, message: Message) {
-        if let Err(mpsc::error::TrySendError::Full(message)) = self.inbox.try_send(message) {
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.inbox.try_send(message)
+            && let Ok(runtime) = Handle::try_current()
+        {
             let inbox = self.inbox.clone();
-            tokio::spawn(async move { inbox.send(message).await.ok() });
+            runtime.spawn(async move { inbox.send(message).await.ok() });
         }
     }
 
-    /// Ends the actor, as a bug in it would: for tests of what readers see then.
+    /// Tells the task something that can as well be told later.
+    pub(crate) fn suggest(&self, message: Message) {
+        _ = self.inbox.try_send(message);
+    }
+
+    /// Ends the task, as a bug in it would: for tests of what readers see then.
     #[cfg(feature = "testing")]
     pub(crate) fn kill(&self) {
         self.task.abort();
     }
 
-    /// Why the actor has ended: it says so before it closes its inbox.
+    /// Why the task has ended: it says so before it closes its inbox.
     fn stopped(&self) -> Error {
         match &*self.reader.changes().borrow() {
-            Life::Stopped(error) => error.clone(),
-            Life::Running => {
+            RefresherStatus::Stopped(error) => error.clone(),
+            RefresherStatus::Running => {
                 Error::new(ErrorKind::Stopped, "the refresher has ended without a word")
             }
         }
+    }
+}
+
+/// Drops keys and values of users, whose `Drop` may be slow or panic, where that does no harm.
+pub(crate) fn retire(retired: Vec<Retired>) {
+    if !retired.is_empty() {
+        tokio::task::spawn_blocking(|| drop_each(retired));
+    }
+}
+
+fn drop_each(retired: Vec<Retired>) {
+    for it in retired {
+        _ = catch_unwind(AssertUnwindSafe(|| drop(it)));
     }
 }
 

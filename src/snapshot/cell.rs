@@ -5,130 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use super::waiting::Waiters;
-use super::{AnyValue, Catalog, Read, Slot, Value, Verdict};
-use crate::clock::Stamp;
-use crate::entry::{Definition, Key};
+use super::state::State;
+use super::verdict::Turn;
+use super::waiting::{Waiters, Waiting};
 use crate::error::{Error, ErrorKind};
-use crate::freshness::Bounds;
-
-/// How many slots share an `Arc`. Publishing copies one chunk and the list of chunks, so that a
-/// change to one of 10,000 entries does not touch 10,000 reference counts.
-const CHUNK: usize = 32;
-
-/// Neighbouring slots. The last chunk is filled up with slots that stand for no entry.
-#[derive(Clone)]
-struct Chunk {
-    /// The values of the slots that are ready, where a read finds them in one step.
-    ready: [Option<AnyValue>; CHUNK],
-    slots: [Slot; CHUNK],
-}
-
-impl Chunk {
-    fn new(slots: &[Slot]) -> Self {
-        let slots: [Slot; CHUNK] =
-            std::array::from_fn(|n| slots.get(n).cloned().unwrap_or(Slot::Unread));
-        Self { ready: std::array::from_fn(|n| slots[n].ready()), slots }
-    }
-
-    fn set(&mut self, index: usize, slot: Slot) {
-        self.ready[index] = slot.ready();
-        self.slots[index] = slot;
-    }
-}
-
-/// All chunks.
-#[derive(Clone)]
-struct Chunks {
-    /// Most functions have no more entries than this holds, so it is found without a list.
-    first: Arc<Chunk>,
-    rest: Box<[Arc<Chunk>]>,
-}
-
-impl Chunks {
-    fn new(slots: &[Slot]) -> Self {
-        let (first, rest) = slots.split_at(slots.len().min(CHUNK));
-        let chunk = |slots| Arc::new(Chunk::new(slots));
-        Self { first: chunk(first), rest: rest.chunks(CHUNK).map(chunk).collect() }
-    }
-
-    #[inline(always)]
-    fn get(&self, entry: usize) -> Option<&Chunk> {
-        let chunk =
-            if entry < CHUNK { Some(&self.first) } else { self.rest.get(entry / CHUNK - 1) };
-        chunk.map(Arc::as_ref)
-    }
-
-    /// The chunk of an entry, to be changed: a copy, if a published state shares it.
-    fn change(&mut self, entry: usize) -> &mut Chunk {
-        Arc::make_mut(match entry / CHUNK {
-            0 => &mut self.first,
-            chunk => &mut self.rest[chunk - 1],
-        })
-    }
-}
-
-/// All slots at one instant.
-pub(crate) struct State {
-    pub(crate) cache: u64,
-    /// Within this, every slot that a snapshot must vouch for may be served.
-    pub(crate) bounds: Bounds,
-    chunks: Chunks,
-    pub(crate) catalog: Arc<Catalog>,
-}
-
-impl State {
-    /// The value of an entry whose last fetch succeeded.
-    #[inline(always)]
-    pub(crate) fn ready(&self, entry: usize) -> Option<&AnyValue> {
-        self.chunks.get(entry)?.ready[entry % CHUNK].as_ref()
-    }
-
-    #[inline]
-    pub(crate) fn slot(&self, entry: usize) -> Option<&Slot> {
-        Some(&self.chunks.get(entry)?.slots[entry % CHUNK])
-    }
-
-    /// The slot and the declaration a key stands for.
-    pub(crate) fn find<T>(&self, key: Key<T>) -> Result<(&Slot, &Definition), Error> {
-        let slot = self.slot(key.entry).filter(|_| key.cache == self.cache);
-        slot.zip(self.catalog.entries.get(key.entry)).ok_or_else(super::foreign_key)
-    }
-
-    /// What a read of one entry gets at `now`, unless it has to wait.
-    #[inline]
-    pub(crate) fn answer<T: Send + Sync + 'static>(
-        &self,
-        key: Key<T>,
-        read: Read,
-        now: Stamp,
-    ) -> Option<Result<Value<T>, Error>> {
-        let (slot, definition) = match self.find(key) {
-            Ok(found) => found,
-            Err(error) => return Some(Err(error)),
-        };
-        let (held, stale) = match slot.verdict(definition, read, now, self.catalog.patience) {
-            Verdict::Serve(held) => (held, false),
-            Verdict::ServeStale(held) => (held, true),
-            Verdict::Refuse(failure) => {
-                return Some(Err(slot.error(definition, &failure.error, now)));
-            }
-            Verdict::Unread | Verdict::Wait => return None,
-        };
-        Some(Value::new(held, &definition.policy, now, stale).ok_or_else(super::foreign_key))
-    }
-
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        let chunks = std::iter::once(&self.chunks.first).chain(&self.chunks.rest);
-        chunks.flat_map(|chunk| chunk.slots.iter())
-    }
-}
 
 /// Whether there is still somebody who publishes.
 #[derive(Debug, Clone)]
-pub(crate) enum Life {
+pub(crate) enum RefresherStatus {
     Running,
     /// Nothing will be refreshed any more, for this reason.
     Stopped(Error),
@@ -137,81 +23,75 @@ pub(crate) enum Life {
 struct Shared {
     state: ArcSwap<State>,
     /// Changes with every state, so that waiting readers look again.
-    changes: watch::Sender<Life>,
+    changes: watch::Sender<RefresherStatus>,
     /// The number of fetches that have begun.
     fetches: AtomicU64,
-    waiters: Waiters,
+    /// One more than the present turn, or zero.
+    turn: AtomicU64,
+    waiters: Arc<Waiters>,
+    /// Signals that a waiter left; `Notify` keeps one permit.
+    left: Notify,
 }
 
 /// The one place that publishes states.
 pub(crate) struct Publisher {
     shared: Arc<Shared>,
-    chunks: Chunks,
-    catalog: Arc<Catalog>,
-    cache: u64,
 }
 
 impl Publisher {
-    /// A cell in which no entry has been fetched, and its first reader.
-    pub(crate) fn new(cache: u64, catalog: Arc<Catalog>, slots: Vec<Slot>, bounds: Bounds) -> Self {
-        let chunks = Chunks::new(&slots);
-        let state = State { cache, bounds, chunks: chunks.clone(), catalog: Arc::clone(&catalog) };
-        let shared = Shared {
-            state: ArcSwap::from_pointee(state),
-            changes: watch::Sender::new(Life::Running),
-            fetches: AtomicU64::new(0),
-            waiters: Waiters::new(slots.len()),
-        };
-        Self { shared: Arc::new(shared), chunks, catalog, cache }
+    /// A cell that shows `state`, whose waiting readers are counted by `waiters`.
+    pub(crate) fn new(state: State, waiters: Arc<Waiters>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: ArcSwap::from_pointee(state),
+                changes: watch::Sender::new(RefresherStatus::Running),
+                fetches: AtomicU64::new(0),
+                turn: AtomicU64::new(0),
+                waiters,
+                left: Notify::new(),
+            }),
+        }
     }
 
     pub(crate) fn reader(&self) -> Reader {
         Reader { shared: Arc::clone(&self.shared) }
     }
 
-    pub(crate) fn catalog(&self) -> &Catalog {
-        &self.catalog
-    }
-
-    /// The number of a fetch that is about to begin.
+    /// Says that the fetches up to this number have begun. To be called before their requests leave.
     ///
     /// Release pairs with the acquire of [`Reader::fetches`]: a reader that sees the number has
     /// begun after this, so whatever it waits for must carry a higher one.
-    pub(crate) fn begin_fetch(&self) -> u64 {
-        self.shared.fetches.fetch_add(1, Ordering::AcqRel) + 1
+    // guarantee 6
+    pub(crate) fn begun(&self, fetches: u64) {
+        self.shared.fetches.store(fetches, Ordering::Release);
     }
 
-    /// Whether a reader waits for this entry, or for all.
-    pub(crate) fn is_awaited(&self, entry: usize) -> bool {
-        self.shared.waiters.of(entry)
+    pub(crate) fn set_turn(&self, turn: Turn) {
+        let turn = turn.0.map_or(0, |before| before + 1);
+        self.shared.turn.store(turn, Ordering::Release);
+    }
+
+    /// Shows readers a state, and wakes those who wait. Gives back the state before.
+    pub(crate) fn publish(&self, state: State) -> Arc<State> {
+        let before = self.shared.state.swap(Arc::new(state));
+        self.shared.changes.send_replace(RefresherStatus::Running);
+        before
+    }
+
+    /// Wakes those who wait, so that they look again.
+    pub(crate) fn wake(&self) {
+        self.shared.changes.send_replace(RefresherStatus::Running);
     }
 
     /// Returns when a reader waits no longer.
     pub(crate) async fn reader_left(&self) {
-        self.shared.waiters.left().await;
+        self.shared.left.notified().await;
     }
 
-    pub(crate) fn slot(&self, entry: usize) -> &Slot {
-        match self.chunks.get(entry) {
-            Some(chunk) => &chunk.slots[entry % CHUNK],
-            None => &Slot::Unread,
-        }
-    }
-
-    /// Changes a slot in the state that the next [`publish`](Self::publish) shows.
-    pub(crate) fn set(&mut self, entry: usize, slot: Slot) {
-        self.chunks.change(entry).set(entry % CHUNK, slot);
-    }
-
-    /// Shows readers what has been set, and wakes those who wait.
-    pub(crate) fn publish(&self, bounds: Bounds) {
-        self.shared.state.store(Arc::new(State {
-            cache: self.cache,
-            bounds,
-            chunks: self.chunks.clone(),
-            catalog: Arc::clone(&self.catalog),
-        }));
-        self.shared.changes.send_replace(Life::Running);
+    /// Tells all who wait that nothing will be published any more.
+    pub(crate) fn stop(&self, reason: &str) {
+        let error = Error::new(ErrorKind::Stopped, format!("the refresher has ended: {reason}"));
+        self.shared.changes.send_replace(RefresherStatus::Stopped(error));
     }
 }
 
@@ -232,29 +112,43 @@ impl Reader {
         self.shared.fetches.load(Ordering::Acquire)
     }
 
+    pub(crate) fn turn(&self) -> Turn {
+        Turn(self.shared.turn.load(Ordering::Acquire).checked_sub(1))
+    }
+
     /// Says from now on whether something was published since the call.
-    pub(crate) fn changes(&self) -> watch::Receiver<Life> {
+    pub(crate) fn changes(&self) -> watch::Receiver<RefresherStatus> {
         self.shared.changes.subscribe()
     }
 
-    /// A reader that is not counted among those who wait has gone.
+    /// Counts a reader that waits for an entry or, with `None`, for all, until it is dropped.
+    pub(crate) fn waiting(&self, entry: Option<usize>) -> impl Drop + use<> {
+        let waiting = self.shared.waiters.waiting(entry);
+        Leaving { waiting: Some(waiting), shared: Arc::clone(&self.shared) }
+    }
+
+    /// A reader that waits for something beside the entries has left.
     pub(crate) fn one_has_left(&self) {
-        self.shared.waiters.one_has_left();
-    }
-
-    pub(super) fn waiters(&self) -> &Waiters {
-        &self.shared.waiters
-    }
-
-    /// Tells all who wait that nothing will be published any more.
-    pub(crate) fn stop(&self, reason: &str) {
-        let error = Error::new(ErrorKind::Stopped, format!("the refresher has ended: {reason}"));
-        self.shared.changes.send_replace(Life::Stopped(error));
+        self.shared.left.notify_one();
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// A reader that waits, and says so when it leaves.
+struct Leaving {
+    waiting: Option<Waiting>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // First not counted any more, then heard.
+        self.waiting = None;
+        self.shared.left.notify_one();
     }
 }

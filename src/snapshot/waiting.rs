@@ -1,70 +1,54 @@
-//! [`Waiters`]: which entries readers wait for, so that nobody is waited for who has gone.
+//! How many readers wait for what, so that nothing is fetched for readers who have left.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use tokio::sync::Notify;
+/// How many readers wait for each entry, and for all of them.
+#[derive(Debug)]
+pub(crate) struct Waiters {
+    of_entry: Box<[Arc<WaitCount>]>,
+    /// For a snapshot.
+    of_all: Arc<WaitCount>,
+}
 
-use super::Reader;
+/// How many readers wait for one thing.
+#[derive(Debug, Default)]
+pub(crate) struct WaitCount(AtomicUsize);
 
-/// How many readers wait.
-pub(super) struct Waiters {
-    of_entry: Box<[AtomicUsize]>,
-    /// For a snapshot of all.
-    of_all: AtomicUsize,
-    /// One has gone. A word that nobody listens for is kept for who listens next.
-    left: Notify,
+impl WaitCount {
+    /// Counts a reader until what this returns is dropped.
+    pub(crate) fn waiting(self: &Arc<Self>) -> Waiting {
+        self.0.fetch_add(1, SeqCst);
+        Waiting(Arc::clone(self))
+    }
+
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(SeqCst) > 0
+    }
+}
+
+/// A reader that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<WaitCount>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Waiters {
-    pub(super) fn new(entries: usize) -> Self {
-        let of_entry = (0..entries).map(|_| AtomicUsize::new(0)).collect();
-        Self { of_entry, of_all: AtomicUsize::new(0), left: Notify::new() }
+    pub(crate) fn new(entries: usize) -> Self {
+        Self { of_entry: (0..entries).map(|_| Arc::default()).collect(), of_all: Arc::default() }
     }
 
-    pub(super) fn of(&self, entry: usize) -> bool {
-        let waits = |it: &AtomicUsize| it.load(SeqCst) > 0;
-        waits(&self.of_all) || self.of_entry.get(entry).is_some_and(waits)
+    /// Whether a reader waits for this entry, or for all.
+    pub(crate) fn of(&self, entry: usize) -> bool {
+        self.of_all.any() || self.of_entry.get(entry).is_some_and(|count| count.any())
     }
 
-    /// Returns when a reader has gone since this returned last.
-    pub(super) async fn left(&self) {
-        self.left.notified().await;
-    }
-
-    pub(super) fn one_has_left(&self) {
-        self.left.notify_one();
-    }
-
-    fn count(&self, entry: Option<usize>) -> Option<&AtomicUsize> {
-        match entry {
-            Some(entry) => self.of_entry.get(entry),
-            None => Some(&self.of_all),
-        }
-    }
-}
-
-/// A reader that waits, from when it is made until it is dropped.
-pub(crate) struct Waiting<'a> {
-    waiters: &'a Waiters,
-    entry: Option<usize>,
-}
-
-impl Reader {
-    /// Counts a reader that waits for an entry or, with `None`, for all.
-    pub(crate) fn waiting(&self, entry: Option<usize>) -> Waiting<'_> {
-        let waiters = self.waiters();
-        if let Some(count) = waiters.count(entry) {
-            count.fetch_add(1, SeqCst);
-        }
-        Waiting { waiters, entry }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(count) = self.waiters.count(self.entry) {
-            count.fetch_sub(1, SeqCst);
-        }
-        self.waiters.one_has_left();
+    /// Counts a reader of an entry or, with `None`, of all. A foreign key's entry counts for all.
+    pub(crate) fn waiting(&self, entry: Option<usize>) -> Waiting {
+        entry.and_then(|entry| self.of_entry.get(entry)).unwrap_or(&self.of_all).waiting()
     }
 }

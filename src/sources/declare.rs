@@ -10,6 +10,7 @@ use super::{BoxFuture, Connections, Source};
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
 use crate::error::{Cause, Error};
+use crate::snapshot::AnyValue;
 
 /// What one entry asks a source for, as its user declares it.
 pub trait Declare: Sized {
@@ -53,6 +54,15 @@ pub(crate) enum Prepared<T> {
     Ready(T),
     /// It is derived from what was decoded.
     Deriving(BoxFuture<'static, Result<T, Cause>>),
+}
+
+/// What makes an entry's value of what was decoded.
+pub(crate) struct Derivation(pub(crate) BoxFuture<'static, Result<AnyValue, Cause>>);
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derivation").finish_non_exhaustive()
+    }
 }
 
 impl<T: 'static> Prepared<T> {
@@ -152,6 +162,28 @@ impl<D: Declare, T> Entry<D, T> {
     #[must_use]
     pub fn stale_if_error(mut self, longer: Duration) -> Self {
         self.options.policy.stale_if_error = longer;
+        self
+    }
+
+    /// How long a read waits for another attempt while refreshes fail and the value has expired, before
+    /// it gets the stale value where that is allowed, or the error. An attempt that takes longer goes
+    /// on, and later reads get what it brings.
+    ///
+    /// Defaults to three times what the source usually takes, within 50 milliseconds and 1 second.
+    #[must_use]
+    pub fn wait_if_failing(mut self, wait: Duration) -> Self {
+        self.options.policy.wait_if_failing = Some(wait);
+        self
+    }
+
+    /// How long one fetch may take, all its attempts together. Within an invocation it is cut to less
+    /// than the time left. Entries that share a request share the shortest of theirs.
+    ///
+    /// Defaults to the cache's [`operation_timeout`](crate::Builder::operation_timeout). Zero is an
+    /// error at [`spawn`](crate::Builder::spawn).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
         self
     }
 

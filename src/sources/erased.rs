@@ -33,7 +33,6 @@ pub(crate) struct Ask {
 pub(crate) trait AnySource: Send + Sync {
     fn plan(&self, due: &[usize]) -> Vec<Vec<usize>>;
     fn fetch(self: Arc<Self>, batch: Vec<Ask>, began: Stamp) -> BoxFuture<'static, Vec<Answer>>;
-    fn describe(&self, request: usize) -> String;
     fn reset(&self);
 }
 
@@ -142,10 +141,6 @@ impl<S: Source> AnySource for Typed<S> {
             });
             answers
         })
-    }
-
-    fn describe(&self, request: usize) -> String {
-        self.requests[request].to_string()
     }
 
     fn reset(&self) {

@@ -51,8 +51,8 @@ pub use by_key::ByKey;
 pub(crate) use calls::Calls;
 pub use calls::count_call;
 pub use connections::Connections;
-pub(crate) use declare::Prepared;
 pub use declare::{Declare, Declared, Entry};
+pub(crate) use declare::{Derivation, Prepared};
 pub(crate) use erased::{AnySource, Ask, Decode, Registry, erase_decode};
 
 /// A boxed future, as [`Source::fetch`] returns it.

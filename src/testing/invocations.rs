@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::TestClock;
 use crate::cache::Cache;
 use crate::clock::{Clock, nanos};
+use crate::engine::Invocation;
 use crate::error::Error;
-use crate::refresher::{Invocation, Message};
+use crate::refresher::{Invoked, Message};
 
 /// Drives a cache through invocations as the extension and the handler do, without either.
 ///
@@ -58,10 +59,12 @@ impl Invocations {
         let made = self.clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default();
         TestInvocation {
             cache: self.cache.clone(),
-            invocation: Invocation {
-                request_id: format!("request-{number}"),
-                deadline: self.clock.now().later_by(Duration::from_secs(3)).wall,
-                witness: Some(nanos(Duration::from_secs(made.as_secs()))),
+            invocation: Invoked {
+                invocation: Invocation::new(
+                    format!("request-{number}"),
+                    self.clock.now().later_by(Duration::from_secs(3)).wall,
+                ),
+                trace_time: Some(nanos(Duration::from_secs(made.as_secs()))),
             },
         }
     }
@@ -71,28 +74,30 @@ impl Invocations {
 #[derive(Debug, Clone)]
 pub struct TestInvocation {
     cache: Cache,
-    invocation: Invocation,
+    invocation: Invoked,
 }
 
 impl TestInvocation {
     /// The same with another deadline.
     #[must_use]
     pub fn deadline(mut self, deadline: SystemTime) -> Self {
-        self.invocation.deadline = nanos(deadline.duration_since(UNIX_EPOCH).unwrap_or_default());
+        self.invocation.invocation.deadline =
+            nanos(deadline.duration_since(UNIX_EPOCH).unwrap_or_default());
         self
     }
 
     /// The same with another epoch in its trace id: a forged one, say.
     #[must_use]
     pub fn traced_at(mut self, epoch: SystemTime) -> Self {
-        self.invocation.witness = Some(nanos(epoch.duration_since(UNIX_EPOCH).unwrap_or_default()));
+        self.invocation.trace_time =
+            Some(nanos(epoch.duration_since(UNIX_EPOCH).unwrap_or_default()));
         self
     }
 
     /// The same without a trace id.
     #[must_use]
     pub fn untraced(mut self) -> Self {
-        self.invocation.witness = None;
+        self.invocation.trace_time = None;
         self
     }
 
@@ -116,14 +121,15 @@ impl TestInvocation {
         self.cache.refresher.ask(|done| Message::HandlerBegan { invocation, done }).await
     }
 
-    /// The handler ends; returns when the runtime may be told.
+    /// The handler has ended and its response has been sent, its last byte included; returns when the
+    /// runtime may ask for its next invocation.
     ///
     /// # Errors
     ///
     /// If the refresher has ended.
     pub async fn handler_ends(&self) -> Result<(), Error> {
-        let request_id = self.invocation.request_id.clone();
-        self.cache.refresher.ask(|done| Message::HandlerEnded { request_id, done }).await
+        let request_id = self.invocation.invocation.request_id.clone();
+        self.cache.refresher.ask(|done| Message::ResponseSent { request_id, done }).await
     }
 }
 

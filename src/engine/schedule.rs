@@ -48,6 +48,11 @@ impl BoundsTree {
         }
     }
 
+    /// Whether the bound of one holds at `now`.
+    pub(crate) fn admits(&self, index: usize, now: Stamp) -> bool {
+        self.nodes[self.leaves + index].admits(now)
+    }
+
     /// Those whose bound does not hold at `now`, in order.
     pub(crate) fn broken(&self, now: Stamp) -> Vec<usize> {
         let mut broken = Vec::new();

@@ -16,7 +16,7 @@ use crate::sources::{
 pub(crate) type Wish<K> = (K, Option<Version>);
 
 /// Fetches and decodes the values of keys.
-pub(crate) trait Answers<K, V>: Send + Sync {
+pub(crate) trait Loader<K, V>: Send + Sync {
     /// Splits keys into batches that are fetched independently.
     fn plan(&self, due: Vec<K>) -> Vec<Vec<K>> {
         due.into_iter().map(|key| vec![key]).collect()
@@ -39,7 +39,7 @@ pub(crate) trait Answers<K, V>: Send + Sync {
 /// An async function of the key.
 pub(super) struct Function<F>(pub(super) F);
 
-impl<K, V, F, Fut, E> Answers<K, V> for Function<F>
+impl<K, V, F, Fut, E> Loader<K, V> for Function<F>
 where
     K: Send + 'static,
     V: Send + 'static,
@@ -78,7 +78,7 @@ impl<M: ByKey> Requests<M> {
     }
 }
 
-impl<M: ByKey> Answers<M::Key, M::Value> for Requests<M>
+impl<M: ByKey> Loader<M::Key, M::Value> for Requests<M>
 where
     M::Key: Clone + Send + Sync + 'static,
     M::Value: Send + 'static,

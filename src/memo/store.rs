@@ -8,10 +8,10 @@ use std::hash::Hash;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
-use super::known::Known;
+use super::key_state::KeyState;
 use crate::snapshot::AnyValue;
 
 /// What the weights of all keys come to at most. One key weighs its share of whichever bound it
@@ -58,20 +58,37 @@ impl<K> Bound<K> {
     }
 }
 
-/// What is known of each key that is kept. All that changes it holds the lock of the family's
-/// flights; reads do not.
-pub(super) struct Kept<K>(Cache<K, Arc<Known>, ByWeight>);
+/// What is known of each key, for as long as there is room. All that changes it holds the lock of the
+/// memo's tickets; reads do not.
+///
+/// Whatever is taken out is handed out, so that keys and values are dropped where no lock is held.
+pub(super) struct Store<K>(Cache<K, Arc<KeyState>, ByWeight, DefaultHashBuilder, HandOut>);
+
+/// Keys that had to make room, with their states.
+pub(super) type Removed<K> = Vec<(K, Arc<KeyState>)>;
 
 #[derive(Clone)]
 struct ByWeight;
 
-impl<K> Weighter<K, Arc<Known>> for ByWeight {
-    fn weight(&self, _: &K, known: &Arc<Known>) -> u64 {
-        known.weight
+impl<K> Weighter<K, Arc<KeyState>> for ByWeight {
+    fn weight(&self, _: &K, state: &Arc<KeyState>) -> u64 {
+        state.weight
     }
 }
 
-impl<K: Clone + Eq + Hash> Kept<K> {
+/// Hands out what makes room.
+#[derive(Clone)]
+struct HandOut;
+
+impl<K> Lifecycle<K, Arc<KeyState>> for HandOut {
+    type RequestState = Removed<K>;
+
+    fn on_evict(&self, removed: &mut Removed<K>, key: K, state: Arc<KeyState>) {
+        removed.push((key, state));
+    }
+}
+
+impl<K: Clone + Eq + Hash> Store<K> {
     pub(super) fn new(bound: &Bound<K>) -> Self {
         let options = OptionsBuilder::new()
             .estimated_items_capacity(bound.entries.get())
@@ -82,52 +99,59 @@ impl<K: Clone + Eq + Hash> Kept<K> {
             .hot_allocation(1.0)
             .build();
         let Ok(options) = options else { unreachable!("both capacities are given") };
-        let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-        Self(Cache::with_options(options, ByWeight, hasher, lifecycle))
+        let hasher = DefaultHashBuilder::default();
+        Self(Cache::with_options(options, ByWeight, hasher, HandOut))
     }
 
-    /// What is known of a key, which hereby is in use.
+    /// The state of a key that is being read.
     #[inline]
-    pub(super) fn read(&self, key: &K) -> Option<Arc<Known>> {
+    pub(super) fn read(&self, key: &K) -> Option<Arc<KeyState>> {
         self.0.get(key)
     }
 
-    /// The same without a word on its use.
-    pub(super) fn peek(&self, key: &K) -> Option<Arc<Known>> {
+    /// The same without counting as a read.
+    pub(super) fn peek(&self, key: &K) -> Option<Arc<KeyState>> {
         self.0.peek(key)
     }
 
-    pub(super) fn put(&self, key: K, known: Arc<Known>) {
-        self.0.insert(key, known);
+    /// Stores a key's state; gives what had to make room.
+    pub(super) fn put(&self, key: K, state: Arc<KeyState>) -> Removed<K> {
+        let mut removed = Removed::new();
+        self.0.insert_with_lifecycle(key, state, &mut removed);
+        removed
     }
 
-    /// Has a key that is kept be known otherwise. That is no use of it.
-    pub(super) fn replace(&self, key: K, known: Known) {
-        _ = self.0.replace(key, Arc::new(known), true);
+    /// Replaces a key's state without counting as a read.
+    pub(super) fn replace(&self, key: K, state: KeyState) {
+        _ = self.0.replace(key, Arc::new(state), true);
     }
 
-    pub(super) fn remove(&self, key: &K) {
-        self.0.remove(key);
+    pub(super) fn remove(&self, key: &K) -> Option<(K, Arc<KeyState>)> {
+        self.0.remove(key)
     }
 
-    pub(super) fn clear(&self) {
-        self.0.clear();
+    pub(super) fn drain(&self) -> Removed<K> {
+        self.0.drain().collect()
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Arc<Known>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, Arc<KeyState>)> {
         self.0.iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Stamp;
+    use crate::engine::Landing;
     use crate::freshness::Policy;
-    use crate::snapshot::Slot;
+    use crate::snapshot::{Asked, Slot};
 
     fn resident_kb() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
@@ -141,17 +165,20 @@ mod tests {
     fn memory_stays_within_its_bound_over_ten_million_different_keys() {
         let entries = NonZero::new(10_000).expect("some");
         let bound = Bound { entries, bytes: None };
-        let kept = Kept::new(&bound);
+        let store = Store::new(&bound);
+        let asked = Asked { number: 1, began: Stamp { monotonic: 0, wall: 0 } };
+        let landing =
+            Landing { asked, now: asked.began, jitter: 0.0, distance: Duration::from_secs(1) };
         let mut full = 0;
         for key in 0..10_000_000_u64 {
             let weight = bound.weight(&key, None);
-            let known = Known::new(Slot::Missing, weight, &Policy::default(), 0.0);
-            kept.put(key, Arc::new(known));
+            let state = KeyState::new(Slot::Empty, weight, &Policy::default(), landing);
+            store.put(key, Arc::new(state));
             if key == 100_000 {
                 full = resident_kb();
             }
         }
         let grown = resident_kb().saturating_sub(full);
-        assert!(kept.len() <= 10_000 && grown < 2048, "{} keys, {grown} kB more", kept.len());
+        assert!(store.len() <= 10_000 && grown < 2048, "{} keys, {grown} kB more", store.len());
     }
 }

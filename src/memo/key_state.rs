@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use crate::clock::Stamp;
+use crate::engine::Landing;
 use crate::freshness::{self, Bounds, Policy};
-use crate::snapshot::{Held, Slot};
+use crate::snapshot::{Slot, Stored};
 
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct KeyState {
     pub(super) slot: Slot,
     /// The share of the memo's bound that it takes.
     pub(super) weight: u64,
     /// Failures in a row.
     pub(super) failures: u32,
-    /// When a witness last made the value look older.
+    /// When a trace id last made the value look older.
     pub(super) aged: Option<Stamp>,
-    /// How much earlier than the soft bound it is due: drawn once for all that was fetched together,
-    /// so that it stays together.
-    jitter: f64,
+    /// The fetch that brought it.
+    landing: Landing,
     /// Within this the value is fresh.
     fresh: Bounds,
     /// Within this it need not be fetched ahead of need, ...
@@ -28,40 +28,40 @@ pub(super) struct Known {
     cancelled: u32,
 }
 
-/// What a fetch that began then has brought.
+/// What a fetch has brought.
 #[derive(Clone)]
 pub(super) struct Landed {
-    pub(super) known: Arc<Known>,
+    pub(super) state: Arc<KeyState>,
     pub(super) began: Stamp,
 }
 
-impl Known {
-    /// What a fetch comes to.
-    pub(super) fn new(slot: Slot, weight: u64, policy: &Policy, jitter: f64) -> Self {
-        let held = slot.held();
-        let pause = slot.failure().map_or(Bounds::NEVER, |failure| failure.retry_due());
+impl KeyState {
+    pub(super) fn new(slot: Slot, weight: u64, policy: &Policy, landing: Landing) -> Self {
+        let stored = slot.stored();
+        let pause = slot.failure().map_or(Bounds::NEVER, |failure| failure.back_off);
+        let due = |stored: &Stored| stored.due(policy, landing.jitter, landing.distance);
         Self {
             weight,
             failures: 0,
             aged: None,
-            jitter,
-            fresh: held.map_or(Bounds::NEVER, |held| held.fresh(policy)),
-            due: held.map_or(Bounds::ALWAYS, |held| held.due(policy, jitter)),
+            landing,
+            fresh: stored.map_or(Bounds::NEVER, |stored| stored.fresh(policy)),
+            due: stored.map_or(Bounds::ALWAYS, due),
             pause,
             cancelled: 0,
             slot,
         }
     }
 
-    /// The same with what outlasts a fetch: so many failures in a row, and when a witness last acted.
+    /// The same with what outlasts a fetch: so many failures in a row, and when a trace id last acted.
     pub(super) fn following(self, before: Option<&Self>, failures: u32) -> Self {
         Self { failures, aged: before.and_then(|before| before.aged), ..self }
     }
 
     /// The value, if it is fresh.
     #[inline]
-    pub(super) fn fresh(&self, now: Stamp) -> Option<&Held> {
-        self.slot.held().filter(|_| self.fresh.admits(now))
+    pub(super) fn fresh(&self, now: Stamp) -> Option<&Stored> {
+        self.slot.stored().filter(|_| self.fresh.admits(now))
     }
 
     /// Whether it should be fetched ahead of need.
@@ -70,9 +70,9 @@ impl Known {
         !self.due.admits(now) && !self.pause.admits(now)
     }
 
-    /// The same with a slot that looks older, as a witness would have it.
+    /// The same with a slot that looks older, as a trace id would have it.
     pub(super) fn aged(&self, older: Slot, policy: &Policy, now: Stamp) -> Self {
-        let older = Self::new(older, self.weight, policy, self.jitter);
+        let older = Self::new(older, self.weight, policy, self.landing);
         let Self { failures, pause, cancelled, .. } = *self;
         Self { failures, pause, cancelled, aged: Some(now), ..older }
     }

@@ -1,0 +1,354 @@
+//! What fetches and derivations come to.
+
+use tracing::Span;
+
+use super::units::{Cause, Origin, Stage, Unit};
+use super::{Came, CameAs, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Word};
+use crate::clock::{self, Stamp};
+use crate::error::Error;
+use crate::freshness::{self, Bounds};
+use crate::snapshot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot};
+use crate::sources::Derivation;
+
+/// What came of a request's fetch, in a word for traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Unchanged,
+    Changed,
+    Deriving,
+    Failed,
+    /// Nothing waited for it.
+    Discarded,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Changed => "changed",
+            Self::Deriving => "deriving",
+            Self::Failed => "failed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn fetched(&mut self, id: JobId, calls: u64, parts: Vec<Part<Came>>, now: Stamp) {
+        let Some(job) = self.ended(id, calls) else { return };
+        // One draw for all that was fetched together, so that it stays together.
+        let jitter = self.random.f64();
+        for Part { request, entries } in parts {
+            let unit = Unit::Request(request);
+            let span = job.spans.get(&request);
+            // guarantee 7: only the fetch that the request waits for counts.
+            let Some(asked) = self.in_flight_by(unit, id) else {
+                record(span, Outcome::Discarded);
+                self.discard(entries);
+                continue;
+            };
+            self.units.set_stage(unit, Stage::Idle);
+            self.units.request_mut(request).jitter = jitter;
+            let outcome = self.land(request, asked, entries, now);
+            record(span, outcome);
+            took(span, asked, now);
+        }
+    }
+
+    /// What was derived counts if it is what its entry waits for.
+    pub(super) fn derived(&mut self, id: JobId, value: Result<AnyValue, Error>, now: Stamp) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        let JobKind::Derive(entry) = job.kind else { return };
+        let request = self.board.definition(entry).request;
+        let span = job.spans.get(&request);
+        let Some(deriving) = self.deriving.get(&entry).filter(|it| it.job == id) else {
+            record(span, Outcome::Discarded);
+            self.retired.push(Box::new(value));
+            return;
+        };
+        let asked = deriving.asked;
+        let (answer, lifetime) = match value {
+            Ok(value) => {
+                let version = Some(deriving.version.clone());
+                (CameAs::Changed(NewValue { value, version }), deriving.lifetime)
+            }
+            Err(error) => (CameAs::Failed(error), None),
+        };
+        self.deriving.remove(&entry);
+        let outcome = self.land(request, asked, vec![(entry, Came { answer, lifetime })], now);
+        record(span, outcome);
+        took(span, asked, now);
+    }
+
+    /// Puts what came for one request into its entries' slots.
+    fn land(
+        &mut self,
+        request: usize,
+        asked: Asked,
+        entries: Vec<(usize, Came)>,
+        now: Stamp,
+    ) -> Outcome {
+        let failed = |(_, came): &(usize, Came)| matches!(came.answer, CameAs::Failed(_));
+        if entries.iter().any(failed) {
+            let failures = &mut self.units.request_mut(request).failures;
+            *failures = failures.saturating_add(1);
+        }
+        let mut outcome = Outcome::Deriving;
+        let mut landed = false;
+        for (entry, came) in entries {
+            if let Some(came) = self.came(entry, asked, came, now) {
+                outcome = came;
+                landed = true;
+            }
+        }
+        let failing = |&entry: &usize| self.board.slot(entry).failure().is_some();
+        if !self.units.request(request).entries().iter().any(failing) {
+            self.units.request_mut(request).failures = 0;
+        }
+        let unit = Unit::Request(request);
+        if self.is_idle(unit) {
+            if outcome != Outcome::Failed {
+                let took = clock::duration(now.monotonic.saturating_sub(asked.began.monotonic));
+                self.units.request_mut(request).latency.record(took);
+            }
+            self.completed(unit, landed);
+        }
+        if landed && let Some(tally) = self.life.phase.tally() {
+            let count = match outcome {
+                Outcome::Failed => &mut tally.failed,
+                _ => &mut tally.refreshed,
+            };
+            *count += 1;
+        }
+        self.reschedule(request, now);
+        outcome
+    }
+
+    /// Nothing is on its way for a unit any more.
+    fn completed(&mut self, unit: Unit, landed: bool) {
+        if let Some(fetching) = self.units.get_mut(unit) {
+            fetching.cancelled = 0;
+            fetching.pause = None;
+        }
+        if landed {
+            self.units.set_wanted(unit, false);
+        } else if self.units.is_awaited(unit) {
+            // The answer was about another version than the one that is stored.
+            self.units.queue(unit, Cause::Restart);
+        }
+    }
+
+    /// What came for one entry; `None` if nothing follows from it, or not yet.
+    fn came(&mut self, entry: usize, asked: Asked, came: Came, now: Stamp) -> Option<Outcome> {
+        let Came { answer, lifetime } = came;
+        // One at a time: what is being derived goes on, whatever another fetch brings. A fetch that
+        // confirms its version makes it as young as itself.
+        if let Some(deriving) = self.deriving.get_mut(&entry) {
+            match answer {
+                CameAs::Unchanged(version) if version == deriving.version => {
+                    deriving.asked = asked;
+                    deriving.lifetime = lifetime;
+                }
+                other => self.discard(vec![(entry, Came { answer: other, lifetime })]),
+            }
+            return None;
+        }
+        let (answer, outcome) = match answer {
+            CameAs::Unchanged(version) => (Answer::Unchanged(version), Outcome::Unchanged),
+            CameAs::Changed(value) => (Answer::Changed(value), Outcome::Changed),
+            CameAs::ToDerive(derivation, version) => {
+                let deriving = Deriving {
+                    job: self.begin_job(
+                        JobKind::Derive(entry),
+                        vec![Unit::Request(self.board.definition(entry).request)],
+                    ),
+                    asked,
+                    version: asked.numbered(version),
+                    lifetime,
+                };
+                self.derive(entry, derivation, deriving, now);
+                return None;
+            }
+            CameAs::Failed(error) => {
+                (Answer::Failed(Box::new(self.failure(entry, error, asked, now))), Outcome::Failed)
+            }
+        };
+        let Some(slot) = self.board.slot(entry).after(asked, answer, lifetime) else {
+            self.set_attempt(entry, Attempt::None);
+            return None;
+        };
+        match outcome {
+            Outcome::Failed => self.counters.failed(entry),
+            _ => self.counters.refreshed(entry),
+        }
+        self.board.set(entry, slot);
+        Some(outcome)
+    }
+
+    fn derive(&mut self, entry: usize, derivation: Derivation, deriving: Deriving, now: Stamp) {
+        let definition = self.board.definition(entry);
+        let request = definition.request;
+        let began = deriving.asked.began.monotonic;
+        let spent = clock::duration(now.monotonic.saturating_sub(began));
+        let limit = self.units.request(request).timeout.saturating_sub(spent);
+        let timeout = self.timeout(limit, now);
+        let span = tracing::debug_span!(
+            "derive",
+            entry = %definition.name,
+            outcome = tracing::field::Empty,
+            duration_ms = tracing::field::Empty,
+        );
+        let job = deriving.job;
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.spans.insert(request, span);
+        }
+        self.deriving.insert(entry, deriving);
+        self.effects.push(Effect::Derive { job, entry, derivation, timeout });
+    }
+
+    fn failure(&self, entry: usize, error: Error, asked: Asked, now: Stamp) -> Failure {
+        let definition = self.board.definition(entry);
+        let fetching = self.units.request(definition.request);
+        tracing::warn!(entry = %definition.name, %error, "refresh failed");
+        let pause = freshness::back_off(fetching.failures, fetching.jitter);
+        Failure {
+            error,
+            ended: now,
+            fetch: asked.number,
+            back_off: Bounds::of(now, pause),
+            attempt: Attempt::None,
+        }
+    }
+
+    /// What a fetch for a memo brought goes into the memo's store, for the tickets that wait for it.
+    pub(super) fn keys_fetched(&mut self, id: JobId, tickets: &[(u64, bool)], now: Stamp) {
+        if self.jobs.remove(&id).is_none() {
+            return;
+        }
+        let jitter = self.random.f64();
+        let mut landing = None;
+        let mut landed = Vec::new();
+        for &(ticket, is_value) in tickets {
+            let unit = Unit::Ticket(ticket);
+            let Some(asked) = self.in_flight_by(unit, id) else { continue };
+            let Some(Origin::Memo(memo)) = self.units.get(unit).map(|it| it.origin) else {
+                continue;
+            };
+            landing = Some((memo, asked));
+            landed.push(ticket);
+            if is_value && let Some(memo) = self.memos.get_mut(&memo) {
+                let took = clock::duration(now.monotonic.saturating_sub(asked.began.monotonic));
+                memo.latency.record(took);
+            }
+        }
+        let Some((memo, asked)) = landing else {
+            self.effects.push(Effect::Discard { fetched: id });
+            return;
+        };
+        let distance = self.memos.get(&memo).map(|it| it.latency.distance()).unwrap_or_default();
+        let units: Vec<Unit> = landed.iter().map(|&ticket| Unit::Ticket(ticket)).collect();
+        let job = self.begin_job(JobKind::Land, units.clone());
+        for unit in units {
+            self.units.set_stage(unit, Stage::Landing(job));
+        }
+        let landing = Landing { asked, now, jitter, distance };
+        self.effects.push(Effect::Land { job, fetched: id, tickets: landed, landing });
+    }
+
+    pub(super) fn done(&mut self, id: JobId, now: Stamp) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        match job.kind {
+            JobKind::Land => {
+                for unit in job.units {
+                    if let Unit::Ticket(ticket) = unit
+                        && self.units.get(unit).map(|it| it.stage) == Some(Stage::Landing(id))
+                    {
+                        self.units.remove(ticket);
+                    }
+                }
+            }
+            JobKind::Reset => self.told(Word::Reset, now),
+            JobKind::Age => self.answers.extend(self.aging.remove(&id)),
+            JobKind::Clear | JobKind::Plan | JobKind::Fetch | JobKind::Derive(_) => {}
+        }
+    }
+
+    pub(super) fn aborted(&mut self, id: JobId, calls: u64) {
+        if let Some(job) = self.ended(id, calls) {
+            job.spans.values().for_each(|span| _ = span.record("outcome", "cancelled"));
+        }
+    }
+
+    /// A user's code panicked, or ours.
+    pub(super) fn panicked(&mut self, id: JobId, calls: u64, error: &Error, now: Stamp) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        match job.kind {
+            JobKind::Plan => self.planned(id, Vec::new(), Vec::new(), now),
+            JobKind::Derive(_) => self.derived(id, Err(error.clone()), now),
+            JobKind::Fetch => {
+                let tickets = job.units.iter().filter_map(|unit| match unit {
+                    Unit::Ticket(ticket) => Some((*ticket, false)),
+                    Unit::Request(_) => None,
+                });
+                let tickets: Vec<(u64, bool)> = tickets.collect();
+                if tickets.is_empty() {
+                    let parts = self.all_failed(id, error);
+                    self.fetched(id, calls, parts, now);
+                } else {
+                    self.keys_fetched(id, &tickets, now);
+                }
+            }
+            JobKind::Land | JobKind::Age | JobKind::Clear | JobKind::Reset => self.done(id, now),
+        }
+    }
+
+    /// The same error for every entry of a job that still counts.
+    fn all_failed(&self, id: JobId, error: &Error) -> Vec<Part<Came>> {
+        let units = self.jobs.get(&id).map(|job| job.units.clone()).unwrap_or_default();
+        let parts = units.into_iter().filter_map(|unit| {
+            let Unit::Request(request) = unit else { return None };
+            let entries = self.units.request(request).entries().iter().copied();
+            let entries =
+                entries.filter(|&entry| !matches!(self.board.slot(entry), Slot::NotRequested));
+            let failed = |entry| {
+                let answer = CameAs::Failed(error.clone());
+                (entry, Came { answer, lifetime: None })
+            };
+            Some(Part { request, entries: entries.map(failed).collect() })
+        });
+        parts.collect()
+    }
+
+    /// A fetch has ended, in one way or another.
+    fn ended(&mut self, id: JobId, calls: u64) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
+        let entries = job.units.iter().filter_map(|&unit| self.units.get(unit));
+        let entries: Vec<usize> = entries.flat_map(|it| it.entries().to_vec()).collect();
+        if job.kind == JobKind::Fetch {
+            self.counters.called(entries.into_iter(), calls);
+        }
+        Some(job)
+    }
+
+    /// The fetch of a unit, if it is this job's.
+    fn in_flight_by(&self, unit: Unit, id: JobId) -> Option<Asked> {
+        match self.units.get(unit)?.stage {
+            Stage::InFlight { job, asked } if job == id => Some(asked),
+            _ => None,
+        }
+    }
+
+    /// Values that nobody waits for are dropped where a user's `Drop` can do no harm.
+    fn discard(&mut self, entries: Vec<(usize, Came)>) {
+        self.retired.push(Box::new(entries));
+    }
+}
+
+fn record(span: Option<&Span>, outcome: Outcome) {
+    span.map(|span| span.record("outcome", outcome.as_str()));
+}
+
+fn took(span: Option<&Span>, asked: Asked, now: Stamp) {
+    let took = clock::duration(now.monotonic.saturating_sub(asked.began.monotonic));
+    span.map(|span| span.record("duration_ms", took.as_secs_f64() * 1e3));
+}

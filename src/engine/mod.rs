@@ -1,0 +1,628 @@
+//! The engine: everything that the refresher decides, as a value.
+//!
+//! An [`Event`] and the instant it happens at go in ([`Engine::handle`]); what has to be done comes
+//! out as [`Effect`]s ([`Engine::poll`]). It knows no clock, task, lock or network, and runs no code
+//! of a user's: sources, decoders, keys and values are numbers to it, or opaque. So a history of a
+//! cache is a list of events, and the same list always has the same effects.
+//!
+//! In reading order: [`life`] says who keeps the environment from freezing, [`units`] how far each
+//! fetch is, [`board`] what is published; `reading`, `fetching` and `landing` are what happens to
+//! these when somebody reads, a fetch begins or ends, and an answer comes.
+
+mod board;
+mod fetching;
+mod landing;
+mod life;
+mod reading;
+mod schedule;
+mod units;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Span;
+
+use self::board::Board;
+use self::life::{Life, Phase, Step, Word};
+use self::schedule::BoundsTree;
+use self::units::{Fetching, Readers, Units};
+use crate::clock::{self, Stamp};
+use crate::entry::Version;
+use crate::error::Error;
+use crate::freshness::{Bounds, Latency};
+use crate::snapshot::{
+    AnyValue, Asked, Catalog, NewValue, Read, Slot, State, Turn, WaitCount, Waiters,
+};
+use crate::sources::Derivation;
+use crate::stats::Counters;
+
+pub(crate) use self::life::{Invocation, Reply};
+pub(crate) use self::units::{Cause, Origin, Unit};
+
+/// Something that is not needed any more. A user's `Drop` may be in it, which must not run here.
+pub(crate) type Retired = Box<dyn Send>;
+
+/// Names something that the shell runs.
+pub(crate) type JobId = u64;
+
+/// What can happen.
+pub(crate) enum Event {
+    /// A read of one entry or, with `None`, of all cannot be served as things are. `waits` is false if
+    /// the reader goes on at once, and something only has to be tried again.
+    Read {
+        entry: Option<usize>,
+        read: Read,
+        cause: Cause,
+        waits: bool,
+    },
+    /// What the entry holds is wrong.
+    Invalidate {
+        entry: usize,
+        reply: Reply,
+    },
+    /// A reader waits for a key of a memo, or has found it due.
+    Key(KeyAsked),
+    /// A key was invalidated: whatever is fetched for this ticket is wrong.
+    TicketVoid {
+        ticket: u64,
+    },
+    /// A memo is gone.
+    MemoGone {
+        memo: u64,
+    },
+    /// A reader waits no longer.
+    ReaderLeft,
+    /// Handlers will say when they begin and when their responses have been sent.
+    HandlersTell,
+    HandlerBegan {
+        invocation: Invocation,
+        trace_time: Option<i64>,
+        reply: Reply,
+    },
+    ResponseSent {
+        request_id: String,
+        reply: Reply,
+    },
+    Invoke {
+        invocation: Invocation,
+        trace_time: Option<i64>,
+        reply: Reply,
+    },
+    /// A SnapStart snapshot is about to be taken.
+    Suspend {
+        reply: Reply,
+    },
+    /// The environment has been restored from it.
+    Restored,
+    /// Units that their origin fetches together, and tickets that are not worth a fetch any more.
+    Planned {
+        job: JobId,
+        batches: Vec<Vec<Unit>>,
+        dropped: Vec<u64>,
+    },
+    /// What a fetch of requests brought.
+    Fetched {
+        job: JobId,
+        calls: u64,
+        parts: Vec<Part<Came>>,
+    },
+    /// What a fetch for a memo brought: for each ticket whether that is a value. The shell has it.
+    KeysFetched {
+        job: JobId,
+        tickets: Vec<(u64, bool)>,
+    },
+    /// What was derived from an answer.
+    Derived {
+        job: JobId,
+        value: Result<AnyValue, Error>,
+    },
+    /// A job without a result has ended.
+    Done {
+        job: JobId,
+    },
+    /// A job was aborted.
+    Aborted {
+        job: JobId,
+        calls: u64,
+    },
+    /// A job panicked.
+    Panicked {
+        job: JobId,
+        calls: u64,
+        error: Error,
+    },
+    /// Time has passed.
+    Time,
+}
+
+/// A key of a memo that somebody asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyAsked {
+    pub(crate) memo: u64,
+    pub(crate) options: MemoOptions,
+    pub(crate) ticket: u64,
+    pub(crate) waiting: Arc<WaitCount>,
+    /// Nobody waits: it is due.
+    pub(crate) ahead: bool,
+    /// Its last fetch failed.
+    pub(crate) failing: bool,
+}
+
+/// What the engine has to know of a memo.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MemoOptions {
+    /// How long a fetch may take.
+    pub(crate) timeout: Duration,
+    /// How long reads of a failing key wait; `None`: what follows from how long fetches usually take.
+    pub(crate) wait_if_failing: Option<Duration>,
+}
+
+/// Something for each entry of a request.
+#[derive(Debug)]
+pub(crate) struct Part<T> {
+    pub(crate) request: usize,
+    pub(crate) entries: Vec<(usize, T)>,
+}
+
+/// What came for one entry.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub(crate) answer: CameAs,
+    /// How old it may be, if its source has said when it will change.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// What an answer is.
+#[derive(Debug)]
+pub(crate) enum CameAs {
+    /// The version that was asked about is still the present one.
+    Unchanged(Version),
+    Changed(NewValue),
+    /// The present value is to be derived.
+    ToDerive(Derivation, Option<Version>),
+    Failed(Error),
+}
+
+/// A fetch to be run.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) job: JobId,
+    pub(crate) origin: Origin,
+    pub(crate) asked: Asked,
+    pub(crate) timeout: Duration,
+    pub(crate) what: FetchOf,
+}
+
+/// What a fetch asks for.
+#[derive(Debug)]
+pub(crate) enum FetchOf {
+    /// Requests, and for each entry the version that is known.
+    Requests(Vec<Part<Option<Version>>>),
+    Tickets(Vec<u64>),
+}
+
+/// What the shell has to do, in this order.
+pub(crate) enum Effect {
+    /// End a job. Its end is an event like that of any other.
+    Abort(JobId),
+    /// Have an origin say which units go together.
+    Plan {
+        job: JobId,
+        origin: Origin,
+        units: Vec<Unit>,
+        ahead: bool,
+    },
+    Fetch(Fetch),
+    /// Derive an entry's value.
+    Derive {
+        job: JobId,
+        entry: usize,
+        derivation: Derivation,
+        timeout: Duration,
+    },
+    /// Put what a fetch brought for these tickets into its memo's store.
+    Land {
+        job: JobId,
+        fetched: JobId,
+        tickets: Vec<u64>,
+        landing: Landing,
+    },
+    /// Nobody wants what a fetch brought.
+    Discard {
+        fetched: JobId,
+    },
+    /// Tickets that are not fetched any more, unless readers wait for them again. If their fetch was
+    /// cancelled for lack of time, they pause.
+    Forget {
+        memo: u64,
+        tickets: Vec<u64>,
+        cancelled: Option<Stamp>,
+    },
+    /// The fetch of a ticket has taken longer than reads of a failing key wait.
+    Slow {
+        memo: u64,
+        ticket: u64,
+    },
+    /// A trace id has told the time to every memo.
+    Age {
+        job: JobId,
+        trace_time: i64,
+        now: Stamp,
+    },
+    /// Drop what every memo holds.
+    ClearMemos {
+        job: JobId,
+    },
+    /// Have every source and memo forget its connections.
+    Reset {
+        job: JobId,
+    },
+    /// The present turn.
+    Turn(Turn),
+    /// Show readers this state, and retire the one before.
+    Publish {
+        state: State,
+        retired: Vec<Retired>,
+        job: Option<JobId>,
+    },
+    /// Drop these where a user's `Drop` can do no harm.
+    Retire(Vec<Retired>),
+    /// Have readers look again.
+    Wake,
+    /// Give whoever waits for this its answer.
+    Answer(Reply),
+}
+
+/// What a memo's store needs to know of a fetch that has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Landing {
+    pub(crate) asked: Asked,
+    pub(crate) now: Stamp,
+    pub(crate) jitter: f64,
+    /// The least that lies between two refreshes in the background.
+    pub(crate) distance: Duration,
+}
+
+/// How the engine works.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Whether the environment may freeze between invocations.
+    pub(crate) freezes: bool,
+    pub(crate) operation_timeout: Duration,
+    pub(crate) hold_limit: Duration,
+    pub(crate) seed: Option<u64>,
+}
+
+/// What the engine keeps fresh.
+pub(crate) struct Plan {
+    pub(crate) cache: u64,
+    pub(crate) catalog: Arc<Catalog>,
+    /// The source of each request.
+    pub(crate) sources: Vec<usize>,
+    pub(crate) waiters: Arc<Waiters>,
+    pub(crate) counters: Counters,
+}
+
+/// Something that the shell runs.
+struct Job {
+    kind: JobKind,
+    units: Vec<Unit>,
+    /// How often the environment may have thawed before it began: if more often now, it may have been
+    /// frozen in flight.
+    thaws: u64,
+    spans: HashMap<usize, Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobKind {
+    Plan,
+    Fetch,
+    Derive(usize),
+    Land,
+    Age,
+    Clear,
+    Reset,
+}
+
+/// A value that is being derived, one at a time for each entry.
+struct Deriving {
+    job: JobId,
+    /// The last fetch that brought or confirmed what it comes from.
+    asked: Asked,
+    version: Version,
+    lifetime: Option<Duration>,
+}
+
+/// What is known of a memo's fetches.
+struct Memo {
+    options: MemoOptions,
+    latency: Latency,
+}
+
+/// Whose reads have waited long enough for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Attempted {
+    Entry(usize),
+    Ticket(u64),
+}
+
+pub(crate) struct Engine {
+    life: Life,
+    board: Board,
+    units: Units,
+    /// When each request is due; follows from slots and units, in [`Engine::reschedule`] alone.
+    schedule: BoundsTree,
+    deriving: BTreeMap<usize, Deriving>,
+    memos: BTreeMap<u64, Memo>,
+    jobs: BTreeMap<JobId, Job>,
+    last_job: JobId,
+    /// The number of fetches that have begun.
+    fetches: u64,
+    /// How often the environment may have thawed.
+    thaws: u64,
+    /// The number of fetches that had begun when the turn did.
+    turn_began: u64,
+    /// When attempts become slow, on the monotonic clock, and the number of their fetch.
+    slow: BTreeSet<(i64, Attempted, u64)>,
+    counters: Counters,
+    random: fastrand::Rng,
+    /// Handlers that begin once memos know what a trace id has told.
+    aging: BTreeMap<JobId, Reply>,
+    /// Whether a reader must look again though nothing has changed.
+    wakes: bool,
+    /// What nobody needs any more.
+    retired: Vec<Retired>,
+    /// What has to be done at the next poll, ...
+    effects: Vec<Effect>,
+    /// ... and who is answered once it is.
+    answers: Vec<Reply>,
+}
+
+impl Engine {
+    /// An engine that has fetched nothing, and the state to begin with.
+    pub(crate) fn new(plan: Plan, settings: Settings, slots: Vec<Slot>) -> (Self, State) {
+        let Plan { cache, catalog, sources, waiters, counters } = plan;
+        let mut entries = vec![Vec::new(); sources.len()];
+        for (entry, definition) in catalog.entries.iter().enumerate() {
+            entries[definition.request].push(entry);
+        }
+        let fetching = |(source, entries): (usize, Vec<usize>)| {
+            let timeouts = entries.iter().filter_map(|&entry| catalog.entries[entry].timeout);
+            let timeout = timeouts.min().unwrap_or(settings.operation_timeout);
+            Fetching::new(Origin::Source(source), Readers::Entries(entries), timeout)
+        };
+        let requests: Vec<_> = sources.into_iter().zip(entries).map(fetching).collect();
+        let board = Board::new(cache, catalog, slots);
+        let state = board.state();
+        let engine = Self {
+            life: Life::new(settings.freezes, settings.hold_limit),
+            schedule: BoundsTree::new(requests.iter().map(|_| Bounds::ALWAYS)),
+            units: Units::new(requests, waiters),
+            board,
+            random: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            counters,
+            deriving: BTreeMap::new(),
+            memos: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            last_job: 0,
+            fetches: 0,
+            thaws: 0,
+            turn_began: 0,
+            slow: BTreeSet::new(),
+            aging: BTreeMap::new(),
+            wakes: false,
+            retired: Vec::new(),
+            effects: Vec::new(),
+            answers: Vec::new(),
+        };
+        (engine, state)
+    }
+
+    /// Something has happened. What follows comes with the next [`poll`](Self::poll), so that readers
+    /// who ask at the same time share a fetch.
+    pub(crate) fn handle(&mut self, event: Event, now: Stamp) {
+        match event {
+            Event::Read { entry, read, cause, waits } => {
+                let found = match entry {
+                    None => self.read_all(read, cause, now),
+                    Some(entry) => self.read(entry, read, cause, now),
+                };
+                // The reader has judged otherwise, by clocks that have been stepped since.
+                self.wakes |= waits && !found;
+            }
+            Event::Invalidate { entry, reply } => {
+                self.invalidate(entry, now);
+                self.answers.push(reply);
+            }
+            Event::Key(asked) => self.key_asked(asked, now),
+            Event::TicketVoid { ticket } => self.void(ticket),
+            Event::MemoGone { memo } => self.memo_gone(memo),
+            Event::ReaderLeft => {
+                if self.life.phase.waits_for_readers() {
+                    self.cancel_unwanted(now);
+                }
+            }
+            Event::HandlersTell => self.told(Word::HandlersTell, now),
+            Event::HandlerBegan { invocation, trace_time, reply } => {
+                self.told(Word::HandlerBegan(invocation), now);
+                match self.age(trace_time, now) {
+                    Some(aging) => _ = self.aging.insert(aging, reply),
+                    None => self.answers.push(reply),
+                }
+            }
+            Event::ResponseSent { request_id, reply } => {
+                self.told(Word::ResponseSent(request_id, reply), now);
+            }
+            Event::Invoke { invocation, trace_time, reply } => {
+                // Before what is due is looked for.
+                _ = self.age(trace_time, now);
+                self.told(Word::Invoke(invocation, reply), now);
+            }
+            Event::Suspend { reply } => self.told(Word::Suspend(reply), now),
+            Event::Restored => self.told(Word::Restored, now),
+            Event::Planned { job, batches, dropped } => self.planned(job, batches, dropped, now),
+            Event::Fetched { job, calls, parts } => self.fetched(job, calls, parts, now),
+            Event::KeysFetched { job, tickets } => self.keys_fetched(job, &tickets, now),
+            Event::Derived { job, value } => self.derived(job, value, now),
+            Event::Done { job } => self.done(job, now),
+            Event::Aborted { job, calls } => self.aborted(job, calls),
+            Event::Panicked { job, calls, error } => self.panicked(job, calls, &error, now),
+            Event::Time => {}
+        }
+    }
+
+    /// What has to be done now. To be called after every event, or after several that came together.
+    pub(crate) fn poll(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
+        self.attempts_slow_down(now);
+        if self.life.phase.hold_end().is_some_and(|end| end <= now.monotonic) {
+            self.told(Word::HoldOver, now);
+        }
+        if self.life.phase.timers_run() && !self.schedule.all().admits(now) {
+            self.queue_due(Cause::Timer, now);
+        }
+        self.launch(now);
+        while self.jobs.is_empty() {
+            let before = std::mem::discriminant(&self.life.phase);
+            let more = self.may_fall_due(now);
+            self.told(Word::Still { more }, now);
+            if before == std::mem::discriminant(&self.life.phase) {
+                break;
+            }
+            // What was asked for while the environment was held for the end alone.
+            self.launch(now);
+        }
+        effects.append(&mut self.effects);
+        match self.board.publish() {
+            Some((state, retired)) => {
+                effects.push(Effect::Publish { state, retired, job: None });
+            }
+            None if self.wakes => effects.push(Effect::Wake),
+            None => {}
+        }
+        self.wakes = false;
+        if !self.retired.is_empty() {
+            effects.push(Effect::Retire(std::mem::take(&mut self.retired)));
+        }
+        effects.extend(self.answers.drain(..).map(Effect::Answer));
+    }
+
+    /// How long after `now` to poll again at the latest, if nothing happens before.
+    pub(crate) fn next_poll(&self, now: Stamp) -> Option<Duration> {
+        let due = self.life.phase.timers_run().then(|| self.schedule.next(now)).flatten();
+        let slow = self.slow.first().map(|&(at, ..)| at);
+        let at = slow.into_iter().chain(self.life.phase.hold_end()).min();
+        let at = at.map(|at| clock::duration(at.saturating_sub(now.monotonic)));
+        due.into_iter().chain(at).min()
+    }
+
+    /// Whether it matters when a reader leaves.
+    pub(crate) fn waits_for_readers(&self) -> bool {
+        self.life.phase.waits_for_readers()
+    }
+
+    /// Goes on in the life cycle, and does what follows.
+    fn told(&mut self, word: Word, now: Stamp) {
+        let steps = self.life.on(word, now);
+        for step in steps {
+            match step {
+                Step::Close(invocation) => trace(&invocation, now),
+                Step::Thaw => {
+                    self.thaws += 1;
+                    self.turn_began = self.fetches;
+                    self.restart_frozen_fetches();
+                }
+                Step::Answer(reply) => self.answers.push(reply),
+                Step::Due => {
+                    self.allow_retries(now);
+                    let due = self.queue_due(Cause::Invoke, now);
+                    if let Some(tally) = self.life.phase.tally() {
+                        tally.due += due;
+                    }
+                }
+                Step::CancelUnwanted => self.cancel_unwanted(now),
+                Step::CancelPaused => self.cancel_paused(now),
+                Step::CancelAll => self.cancel_all(now),
+                Step::Clear => self.clear(now),
+                Step::Reset => {
+                    let job = self.begin_job(JobKind::Reset, Vec::new());
+                    self.effects.push(Effect::Reset { job });
+                }
+                Step::Reload => self.reload(),
+            }
+        }
+        let turn = Turn(self.life.phase.invocation().map(|_| self.turn_began));
+        if turn != self.board.turn() {
+            self.board.set_turn(turn);
+            self.effects.push(Effect::Turn(turn));
+        }
+    }
+
+    /// A trace id says what time it is. Gives the job that has the memos know.
+    // guarantee 11
+    fn age(&mut self, trace_time: Option<i64>, now: Stamp) -> Option<JobId> {
+        let trace_time = trace_time.filter(|&time| time > now.wall)?;
+        for entry in self.board.age_to(trace_time, now) {
+            self.reschedule(self.board.definition(entry).request, now);
+        }
+        (!self.memos.is_empty()).then(|| {
+            let job = self.begin_job(JobKind::Age, Vec::new());
+            self.effects.push(Effect::Age { job, trace_time, now });
+            job
+        })
+    }
+
+    /// Whether something may fall due before the invocation's deadline. Which keys of a memo are due
+    /// only their readers know.
+    fn may_fall_due(&self, now: Stamp) -> bool {
+        let Some(invocation) = self.life.phase.invocation() else { return false };
+        !self.memos.is_empty() || !self.schedule.all().admits(invocation.deadline(now))
+    }
+
+    /// Drops what every entry and memo holds. The snapshot is not taken before it is gone.
+    fn clear(&mut self, now: Stamp) {
+        for request in 0..self.units.requests() {
+            self.drop_values(request, now);
+        }
+        if let Some((state, retired)) = self.board.publish() {
+            let job = Some(self.begin_job(JobKind::Clear, Vec::new()));
+            self.effects.push(Effect::Publish { state, retired, job });
+        }
+        let job = self.begin_job(JobKind::Clear, Vec::new());
+        self.effects.push(Effect::ClearMemos { job });
+    }
+
+    /// Fetches what was dropped before the snapshot, and what was asked for since.
+    fn reload(&mut self) {
+        for request in 0..self.units.requests() {
+            let entries = self.units.request(request).entries();
+            if entries.iter().any(|&entry| matches!(self.board.slot(entry), Slot::Empty)) {
+                self.units.queue(Unit::Request(request), Cause::Restart);
+            }
+        }
+        for unit in self.units.awaited() {
+            self.units.queue(unit, Cause::Restart);
+        }
+    }
+
+    fn begin_job(&mut self, kind: JobKind, units: Vec<Unit>) -> JobId {
+        self.last_job += 1;
+        let job = Job { kind, units, thaws: self.thaws, spans: HashMap::new() };
+        self.jobs.insert(self.last_job, job);
+        self.last_job
+    }
+}
+
+/// One event for each invocation, when it is over.
+fn trace(invocation: &Invocation, now: Stamp) {
+    let Invocation { request_id, tally, .. } = invocation;
+    let held = tally.responded.map_or(0, |responded| now.monotonic.saturating_sub(responded));
+    tracing::debug!(
+        request_id,
+        due = tally.due,
+        refreshed = tally.refreshed,
+        failed = tally.failed,
+        held_ms = clock::duration(held).as_secs_f64() * 1e3,
+        "invocation"
+    );
+}

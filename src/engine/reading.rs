@@ -1,0 +1,167 @@
+//! What readers ask for: values that are not there, not fresh, or wrong.
+
+use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
+use super::{Engine, KeyAsked, Memo};
+use crate::clock::Stamp;
+use crate::freshness::{Bounds, Latency};
+use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
+
+impl Engine {
+    /// Queues the fetches a snapshot must wait for; true if there are any.
+    pub(super) fn read_all(&mut self, read: Read, cause: Cause, now: Stamp) -> bool {
+        let mut waits = false;
+        for entry in self.board.broken(now) {
+            if self.must_wait(entry, read, now) {
+                waits = true;
+                self.want(entry, cause, now);
+            } else if let Slot::Failed(_, failure) = self.board.slot(entry)
+                && failure.attempt == Attempt::None
+                && !failure.backs_off(now)
+            {
+                // Nobody waits for it, and it is time for another attempt.
+                let request = self.board.definition(entry).request;
+                if !self.deriving.contains_key(&entry) {
+                    self.units.queue(Unit::Request(request), cause);
+                }
+            }
+        }
+        waits
+    }
+
+    /// The same for one entry.
+    pub(super) fn read(&mut self, entry: usize, read: Read, cause: Cause, now: Stamp) -> bool {
+        if entry >= self.board.entries() {
+            return false;
+        }
+        if matches!(self.board.slot(entry), Slot::NotRequested) {
+            self.board.set(entry, Slot::Empty);
+        }
+        let waits = self.must_wait(entry, read, now);
+        if waits {
+            self.want(entry, cause, now);
+        }
+        waits
+    }
+
+    fn must_wait(&self, entry: usize, read: Read, now: Stamp) -> bool {
+        let frozen_after = self.board.catalog().frozen_after;
+        let look = Look { read, now, turn: self.board.turn(), frozen_after };
+        let policy = &self.board.definition(entry).policy;
+        matches!(self.board.slot(entry).verdict(policy, look), Verdict::Wait)
+    }
+
+    /// Makes sure that an answer to the entry's request comes. The one on its way may turn out too old
+    /// for this reader, who then asks again; but not one that was frozen in flight.
+    // guarantee 6
+    fn want(&mut self, entry: usize, cause: Cause, now: Stamp) {
+        let unit = Unit::Request(self.board.definition(entry).request);
+        self.units.set_wanted(unit, true);
+        let deriving = self.deriving.get(&entry).map(|it| it.asked);
+        let fetching = self.units.get(unit).and_then(Fetching::in_flight);
+        match fetching.or(deriving) {
+            Some(asked) if self.was_frozen(asked, now) => {
+                self.void_fetch(unit);
+                self.stop_deriving(entry);
+                self.units.queue(unit, Cause::Restart);
+            }
+            Some(_) => {}
+            None => self.units.queue(unit, cause),
+        }
+    }
+
+    /// Whether a fetch has outlived its own timeout, so that a freeze must have held it up.
+    fn was_frozen(&self, asked: Asked, now: Stamp) -> bool {
+        !Bounds::of(asked.began, self.board.catalog().frozen_after).admits(now)
+    }
+
+    // guarantee 7
+    pub(super) fn invalidate(&mut self, entry: usize, now: Stamp) {
+        if entry >= self.board.entries() {
+            return;
+        }
+        let request = self.board.definition(entry).request;
+        self.drop_values(request, now);
+        // A reader that waits for the fetch in flight needs another one now.
+        let unit = Unit::Request(request);
+        if self.units.is_awaited(unit) {
+            self.units.queue(unit, Cause::Restart);
+        }
+    }
+
+    /// Drops what a request's entries hold, and whatever its fetch in flight will bring.
+    pub(super) fn drop_values(&mut self, request: usize, now: Stamp) {
+        self.void_fetch(Unit::Request(request));
+        self.units.request_mut(request).failures = 0;
+        for entry in self.units.request(request).entries().to_vec() {
+            self.stop_deriving(entry);
+            if !matches!(self.board.slot(entry), Slot::NotRequested) {
+                self.board.set(entry, Slot::Empty);
+            }
+        }
+        self.reschedule(request, now);
+    }
+
+    /// A reader waits for a key of a memo, or has found it due.
+    pub(super) fn key_asked(&mut self, asked: KeyAsked, now: Stamp) {
+        let KeyAsked { memo, options, ticket, waiting, ahead, failing } = asked;
+        self.memos.entry(memo).or_insert(Memo { options, latency: Latency::default() });
+        let unit = Unit::Ticket(ticket);
+        match self.units.get_mut(unit) {
+            Some(known) => {
+                if let Readers::Key { failing: known, .. } = &mut known.readers {
+                    *known |= failing;
+                }
+                if let Some(asked) = known.in_flight()
+                    && self.was_frozen(asked, now)
+                {
+                    self.void_fetch(unit);
+                }
+            }
+            None => {
+                let readers = Readers::Key { waiting, ahead, failing };
+                self.units
+                    .insert(ticket, Fetching::new(Origin::Memo(memo), readers, options.timeout));
+            }
+        }
+        if !ahead {
+            self.units.set_wanted(unit, true);
+        }
+        let cause = if ahead { Cause::Timer } else { Cause::Read };
+        self.units.queue(unit, cause);
+    }
+
+    /// A key was invalidated: what is fetched for its ticket is wrong, and readers have another one.
+    pub(super) fn void(&mut self, ticket: u64) {
+        self.void_fetch(Unit::Ticket(ticket));
+        self.units.remove(ticket);
+    }
+
+    pub(super) fn memo_gone(&mut self, memo: u64) {
+        for ticket in self.units.tickets_of(memo) {
+            self.void(ticket);
+        }
+        self.memos.remove(&memo);
+    }
+
+    /// Whether a ticket's key is still to be fetched: somebody waits for it, or it was found due.
+    pub(super) fn is_ticket_needed(&self, unit: Unit) -> bool {
+        self.units.get(unit).is_some_and(|it| match &it.readers {
+            Readers::Entries(_) => true,
+            Readers::Key { waiting, ahead, .. } => *ahead || waiting.any(),
+        })
+    }
+
+    /// Whatever is fetched for a unit now is discarded. A fetch that is for nothing else is ended.
+    pub(super) fn void_fetch(&mut self, unit: Unit) {
+        let Some(fetching) = self.units.get(unit) else { return };
+        let job = match fetching.stage {
+            Stage::Planning { job, .. } | Stage::InFlight { job, .. } => Some(job),
+            Stage::Idle | Stage::Queued(_) | Stage::Landing(_) => None,
+        };
+        self.units.set_stage(unit, Stage::Idle);
+        self.end_attempts(unit);
+        if let Some(job) = job {
+            self.abort_if_void(job);
+        }
+    }
+}

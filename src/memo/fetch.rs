@@ -1,0 +1,210 @@
+//! What the refresher asks of a memo: to plan, to fetch, and to let go.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::core::{MemoConfig, MemoCore};
+use super::landing::Fetched;
+use super::tickets::{Outcome, Ticket};
+use crate::clock::Stamp;
+use crate::error::{Error, ErrorKind};
+use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, retire};
+use crate::snapshot::{Asked, Stored};
+use crate::sources::{BoxFuture, Calls, Fetch, FetchError};
+
+impl<K, V> AnyMemo for MemoCore<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn plan(&self, tickets: &[u64], ahead: bool, now: Stamp) -> PlannedKeys {
+        let (taken, dropped) = self.take(tickets, ahead, now);
+        PlannedKeys { batches: self.batches(&taken), dropped }
+    }
+
+    fn fetch(
+        self: Arc<Self>,
+        tickets: Vec<u64>,
+        asked: Asked,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Box<dyn FetchedKeys>> {
+        Box::pin(async move {
+            let tickets: Vec<Arc<Ticket<K>>> = {
+                let known = self.tickets();
+                tickets.into_iter().filter_map(|ticket| known.get(ticket)).collect()
+            };
+            // What is revalidated is what was stored when it was asked for: it may be displaced
+            // meanwhile.
+            let stored = |ticket: &Arc<Ticket<K>>| {
+                ticket.outcome.send_if_modified(restarted);
+                self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
+            };
+            let stored: Vec<Option<Stored>> = tickets.iter().map(stored).collect();
+            let answers = self.ask(&tickets, &stored, asked.began, timeout).await;
+            let answers = tickets.into_iter().zip(stored).zip(answers);
+            Box::new(Fetched::new(self, asked, answers)) as Box<dyn FetchedKeys>
+        })
+    }
+
+    fn forget(&self, tickets: &[u64], cancelled: Option<Stamp>) {
+        let mut forgotten = Vec::new();
+        let mut known = self.tickets();
+        for &number in tickets {
+            let Some(ticket) = known.get(number) else { continue };
+            if let Some(now) = cancelled
+                && let Some(state) = self.store.peek(&ticket.key)
+            {
+                self.store.replace(ticket.key.clone(), state.cancelled(now));
+            }
+            if !ticket.waiting.any() {
+                forgotten.push(known.remove(number));
+            }
+        }
+    }
+
+    fn slow(&self, ticket: u64) {
+        if let Some(ticket) = self.tickets().get(ticket) {
+            ticket.outcome.send_if_modified(|outcome| {
+                let pending = matches!(outcome, Outcome::Pending);
+                if pending {
+                    *outcome = Outcome::Slow;
+                }
+                pending
+            });
+        }
+    }
+
+    fn age(&self, trace_time: i64, seen: Stamp) {
+        let policy = &self.config.definition.policy;
+        let _tickets = self.tickets();
+        for (key, state) in self.store.iter() {
+            if let Some(older) = state.slot.aged_to(policy, trace_time, state.aged, seen) {
+                self.store.replace(key, state.aged(older, policy, seen));
+            }
+        }
+    }
+
+    fn clear(&self) {
+        let removed = {
+            let _tickets = self.tickets();
+            self.store.drain()
+        };
+        removed.into_iter().for_each(|removed| {
+            _ = catch_unwind(AssertUnwindSafe(|| drop(removed)));
+        });
+    }
+
+    fn reset(&self) {
+        self.config.loader.reset();
+    }
+}
+
+/// An attempt begins anew: it is not slow yet.
+fn restarted(outcome: &mut Outcome) -> bool {
+    let slow = matches!(outcome, Outcome::Slow);
+    if slow {
+        *outcome = Outcome::Pending;
+    }
+    slow
+}
+
+impl<K, V> MemoCore<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    /// The tickets to be fetched, and those that are not worth it any more: what nobody waits for is,
+    /// while its key is fresh. What has gone or expired since it was read is left to whoever needs it.
+    fn take(&self, numbers: &[u64], ahead: bool, now: Stamp) -> (Vec<Arc<Ticket<K>>>, Vec<u64>) {
+        let (mut taken, mut dropped) = (Vec::new(), Vec::new());
+        let mut tickets = self.tickets();
+        for &number in numbers {
+            let fresh = |key| self.store.peek(key).is_some_and(|it| it.fresh(now).is_some());
+            match tickets.get(number) {
+                Some(ticket) if ticket.waiting.any() || ahead && fresh(&ticket.key) => {
+                    taken.push(ticket);
+                }
+                _ => {
+                    retire(vec![Box::new(tickets.remove(number))]);
+                    dropped.push(number);
+                }
+            }
+        }
+        (taken, dropped)
+    }
+
+    /// The batches of tickets as their source would have them. What it leaves out, or all if its code
+    /// panics, goes one by one.
+    fn batches(&self, tickets: &[Arc<Ticket<K>>]) -> Vec<Vec<u64>> {
+        if tickets.len() < 2 {
+            return tickets.iter().map(|ticket| vec![ticket.number]).collect();
+        }
+        let keys = tickets.iter().map(|ticket| ticket.key.clone()).collect();
+        let plan = catch_unwind(AssertUnwindSafe(|| self.config.loader.plan(keys)));
+        let mut of_key: HashMap<&K, u64> =
+            tickets.iter().map(|ticket| (&ticket.key, ticket.number)).collect();
+        let mut number =
+            |batch: Vec<K>| batch.iter().filter_map(|key| of_key.remove(key)).collect();
+        let mut batches: Vec<Vec<u64>> =
+            plan.unwrap_or_default().into_iter().map(&mut number).collect();
+        batches.extend(of_key.into_values().map(|number| vec![number]));
+        batches
+    }
+
+    /// One answer for each ticket. A panic is the failure of them all.
+    async fn ask(
+        &self,
+        tickets: &[Arc<Ticket<K>>],
+        stored: &[Option<Stored>],
+        began: Stamp,
+        timeout: Duration,
+    ) -> Vec<Result<crate::sources::Fetched<V>, Error>> {
+        let MemoConfig { loader, .. } = &self.config;
+        let version = |stored: &Option<Stored>| stored.as_ref().map(|it| it.version.clone());
+        let keys = tickets.iter().map(|ticket| ticket.key.clone());
+        let wishes = keys.zip(stored.iter().map(version)).collect();
+        let counted = Counted { core: self, calls: Calls::default() };
+        let fetch = async { Arc::clone(loader).fetch(wishes, began).await };
+        let fetch = counted.calls.of(AssertUnwindSafe(fetch).catch_unwind());
+        let what = loader.describe();
+        let failed = |kind, message: String| {
+            tickets.iter().map(|_| Err(Error::new(kind, message.clone()))).collect()
+        };
+        let fetched: Vec<Fetch<V>> = match tokio::time::timeout(timeout, fetch).await {
+            Ok(Ok(fetched)) => fetched,
+            Ok(Err(_)) => return failed(ErrorKind::Panic, format!("{what} panicked")),
+            Err(_) => {
+                let message = format!("{what} did not answer within {timeout:.1?}");
+                return failed(ErrorKind::Timeout, message);
+            }
+        };
+        let missing = format!("{} results for {} keys", fetched.len(), tickets.len());
+        let missing = || Err(FetchError::new(ErrorKind::Source, missing.clone()));
+        let fetched = fetched.into_iter().chain(std::iter::repeat_with(missing));
+        let error = |FetchError { kind, cause }| {
+            Error::new(kind, format!("{what} failed")).caused_by(cause)
+        };
+        fetched.take(tickets.len()).map(|it| it.map_err(error)).collect()
+    }
+}
+
+/// Counts the calls of a fetch, however it ends.
+struct Counted<'a, K, V> {
+    core: &'a MemoCore<K, V>,
+    calls: Calls,
+}
+
+impl<K, V> Drop for Counted<'_, K, V> {
+    fn drop(&mut self) {
+        self.core.counts.called(self.calls.count());
+    }
+}

@@ -1,0 +1,135 @@
+//! Which of a memo's keys are to be fetched, and who waits for them.
+//!
+//! A *ticket* stands for a key that is to be fetched, until what was fetched is in the store. Its
+//! number is all that the engine knows of a key, and the engine decides when its fetch runs.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use super::key_state::Landed;
+use crate::snapshot::{WaitCount, Waiting};
+
+/// Every ticket of the process has a number of its own.
+static TICKETS: AtomicU64 = AtomicU64::new(1);
+
+/// So many tickets may be there that nobody waits for; no more are added ahead of need.
+const MOST_AHEAD: usize = 1024;
+
+/// What becomes of a ticket.
+#[derive(Clone)]
+pub(super) enum Outcome {
+    Pending,
+    /// Its fetch has taken longer than reads of a failing key wait.
+    Slow,
+    Landed(Landed),
+}
+
+pub(super) struct Ticket<K> {
+    pub(super) number: u64,
+    pub(super) key: K,
+    /// How many readers wait for it.
+    pub(super) waiting: Arc<WaitCount>,
+    pub(super) outcome: watch::Sender<Outcome>,
+}
+
+impl<K> Ticket<K> {
+    fn has_landed(&self) -> bool {
+        matches!(*self.outcome.borrow(), Outcome::Landed(_))
+    }
+}
+
+/// A reader's place at a ticket.
+pub(super) struct Place {
+    pub(super) ticket: u64,
+    pub(super) count: Arc<WaitCount>,
+    pub(super) outcome: watch::Receiver<Outcome>,
+    pub(super) waiting: Waiting,
+}
+
+/// The tickets of one memo: of each key at most one, and by their numbers.
+pub(super) struct Tickets<K> {
+    of_key: HashMap<K, Arc<Ticket<K>>>,
+    by_number: HashMap<u64, Arc<Ticket<K>>>,
+}
+
+impl<K: Clone + Eq + Hash> Tickets<K> {
+    pub(super) fn new() -> Self {
+        Self { of_key: HashMap::new(), by_number: HashMap::new() }
+    }
+
+    /// Waits for a key: at the ticket it has, or at a new one.
+    pub(super) fn join(&mut self, key: &K) -> Place {
+        let ticket = match self.of_key.get(key).filter(|ticket| !ticket.has_landed()) {
+            Some(ticket) => Arc::clone(ticket),
+            None => self.add(key.clone(), watch::Sender::new(Outcome::Pending)),
+        };
+        Place {
+            ticket: ticket.number,
+            count: Arc::clone(&ticket.waiting),
+            outcome: ticket.outcome.subscribe(),
+            waiting: ticket.waiting.waiting(),
+        }
+    }
+
+    /// A ticket for a key that is due; none if it has one.
+    pub(super) fn ahead(&mut self, key: &K) -> Option<(u64, Arc<WaitCount>)> {
+        let has_one = self.of_key.get(key).is_some_and(|ticket| !ticket.has_landed());
+        (!has_one && self.by_number.len() < MOST_AHEAD).then(|| {
+            let ticket = self.add(key.clone(), watch::Sender::new(Outcome::Pending));
+            (ticket.number, Arc::clone(&ticket.waiting))
+        })
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Arc<Ticket<K>>> {
+        self.by_number.get(&number).map(Arc::clone)
+    }
+
+    /// Ends a ticket.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Arc<Ticket<K>>> {
+        let ticket = self.by_number.remove(&number)?;
+        if self.of_key.get(&ticket.key).is_some_and(|of_key| of_key.number == number) {
+            self.of_key.remove(&ticket.key);
+        }
+        Some(ticket)
+    }
+
+    /// Whatever is fetched for a key now is wrong. Gives the number of its ticket, and whether readers
+    /// wait: they are at a new ticket then.
+    pub(super) fn void(&mut self, key: &K) -> Option<Voided> {
+        let ticket = self.remove(self.of_key.get(key)?.number)?;
+        let again = (ticket.waiting.any() && !ticket.has_landed()).then(|| {
+            let again = Ticket {
+                number: TICKETS.fetch_add(1, Ordering::Relaxed),
+                key: key.clone(),
+                waiting: Arc::clone(&ticket.waiting),
+                outcome: ticket.outcome.clone(),
+            };
+            let again = self.insert(again);
+            (again.number, Arc::clone(&again.waiting))
+        });
+        Some(Voided { ticket: ticket.number, again })
+    }
+
+    fn add(&mut self, key: K, outcome: watch::Sender<Outcome>) -> Arc<Ticket<K>> {
+        let number = TICKETS.fetch_add(1, Ordering::Relaxed);
+        self.insert(Ticket { number, key, waiting: Arc::default(), outcome })
+    }
+
+    fn insert(&mut self, ticket: Ticket<K>) -> Arc<Ticket<K>> {
+        let ticket = Arc::new(ticket);
+        self.of_key.insert(ticket.key.clone(), Arc::clone(&ticket));
+        self.by_number.insert(ticket.number, Arc::clone(&ticket));
+        ticket
+    }
+}
+
+/// What has become of a ticket whose fetch is wrong.
+pub(super) struct Voided {
+    pub(super) ticket: u64,
+    /// The ticket at which its readers wait now.
+    pub(super) again: Option<(u64, Arc<WaitCount>)>,
+}

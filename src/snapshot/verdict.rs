@@ -1,0 +1,159 @@
+//! Whether a given read may have what a slot holds.
+
+use std::time::Duration;
+
+use super::slot::{Attempt, Failure, Slot, Stored};
+use crate::clock::Stamp;
+use crate::freshness::{Bounds, Policy};
+
+/// A read, as far as the judgement of a slot needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) kind: ReadKind,
+    /// The number of the last fetch that began before the read did.
+    pub(crate) after: u64,
+}
+
+/// What a read wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadKind {
+    /// All entries at one instant.
+    Snapshot,
+    /// One entry within its own bound.
+    Entry,
+    /// One entry within the reader's bound, and its own.
+    Within(Duration),
+    /// What was asked for after the read began, and nothing older.
+    Forced,
+}
+
+/// When a read looks at a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    pub(crate) read: Read,
+    pub(crate) now: Stamp,
+    pub(crate) turn: Turn,
+    /// What began longer ago than this was held up by a freeze, even if the read that asked for it is
+    /// still waiting.
+    pub(crate) frozen_after: Duration,
+}
+
+/// The invocation that is known to go on, by the number of the last fetch before it; `None` if none
+/// is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Turn(pub(crate) Option<u64>);
+
+/// What a read gets.
+#[derive(Debug)]
+pub(crate) enum Verdict<'a> {
+    /// The value.
+    Serve(&'a Stored),
+    /// The value, past its max age, because refreshes fail.
+    ServeStale(&'a Stored),
+    /// The error of the last fetch.
+    Refuse(&'a Failure),
+    /// Neither: it is lazy, and a snapshot does not load it.
+    NotRequested,
+    /// Neither, yet: a fetch must end first.
+    Wait,
+}
+
+impl Slot {
+    /// What a read gets of this slot.
+    pub(crate) fn verdict(&self, policy: &Policy, look: Look) -> Verdict<'_> {
+        let Look { read, now, .. } = look;
+        let policy = read.policy(policy);
+        if let Some(stored) = self.stored() {
+            let fresh = read.kind != ReadKind::Forced && stored.fresh(&policy).admits(now);
+            if fresh || stored.answers(&policy, look) {
+                return Verdict::Serve(stored);
+            }
+        }
+        match self {
+            Self::Failed(stored, failure) if failure.answers(&policy, look) => match stored {
+                Some(stored)
+                    if read.kind != ReadKind::Forced && stored.stale(&policy).admits(now) =>
+                {
+                    Verdict::ServeStale(stored)
+                }
+                _ => Verdict::Refuse(failure),
+            },
+            Self::NotRequested if read.kind == ReadKind::Snapshot => Verdict::NotRequested,
+            _ => Verdict::Wait,
+        }
+    }
+
+    /// The bound within which a snapshot may be taken in this turn without looking at this slot.
+    pub(crate) fn bounds(&self, policy: &Policy, turn: Turn) -> Bounds {
+        match self {
+            Self::NotRequested => Bounds::ALWAYS,
+            Self::Empty => Bounds::NEVER,
+            Self::Ready(stored) => stored.fresh(policy),
+            Self::Failed(stored, failure) => {
+                let fresh = stored.as_ref().map_or(Bounds::NEVER, |stored| stored.fresh(policy));
+                let settled = failure.is_settled(policy, turn);
+                match failure.attempt {
+                    _ if policy.max_age == Some(Duration::ZERO) => Bounds::NEVER,
+                    Attempt::Slow(_) => Bounds::ALWAYS,
+                    Attempt::Running(_) if settled => Bounds::ALWAYS,
+                    Attempt::Running(_) => fresh,
+                    // At the end of the back-off a read has to say that it is time for an attempt.
+                    Attempt::None if settled || failure.answers_while_backing_off(turn) => {
+                        failure.back_off
+                    }
+                    Attempt::None => failure.back_off.and(fresh),
+                }
+            }
+        }
+    }
+}
+
+impl Read {
+    /// The policy of an entry, as this read would have it.
+    fn policy(self, policy: &Policy) -> Policy {
+        match self.kind {
+            ReadKind::Within(age) => Policy {
+                max_age: Some(policy.max_age.map_or(age, |max_age| max_age.min(age))),
+                ..*policy
+            },
+            _ => *policy,
+        }
+    }
+}
+
+impl Stored {
+    /// Whether this was asked for after the read began, and came without a freeze in between. This
+    /// is what ends a read of an entry whose max age is zero, or shorter than a fetch takes.
+    fn answers(&self, policy: &Policy, Look { read, now, frozen_after, .. }: Look) -> bool {
+        let longest = self.max_age(policy).unwrap_or(Duration::MAX).max(frozen_after);
+        self.fetch > read.after && Bounds::of(self.began, longest).admits(now)
+    }
+}
+
+impl Failure {
+    /// Whether a read takes this for an answer instead of waiting for another attempt.
+    ///
+    /// A read waits for one attempt of its own invocation, and no longer than until that is slow. So
+    /// an outage costs an invocation a short wait, and the first invocation after it is well.
+    fn answers(&self, policy: &Policy, Look { read, now, turn, .. }: Look) -> bool {
+        self.fetch > read.after
+            || read.kind != ReadKind::Forced
+                && (matches!(self.attempt, Attempt::Slow(_))
+                    || self.is_settled(policy, turn)
+                    || self.backs_off(now)
+                        && self.attempt == Attempt::None
+                        && policy.max_age != Some(Duration::ZERO)
+                        && self.answers_while_backing_off(turn))
+    }
+
+    /// Whether an attempt of this turn has failed.
+    fn is_settled(&self, policy: &Policy, turn: Turn) -> bool {
+        policy.max_age != Some(Duration::ZERO) && turn.0.is_some_and(|before| self.fetch > before)
+    }
+
+    /// Whether reads get it without an attempt while it backs off. A new invocation may try what is
+    /// not throttled; where no invocation is known, the back-off alone says when.
+    fn answers_while_backing_off(&self, turn: Turn) -> bool {
+        turn.0.is_none() || self.is_throttled()
+    }
+}
