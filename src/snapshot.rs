@@ -5,6 +5,7 @@
 //! `ArcSwap::load_full` and compares the bound with the clocks. Only the far side of that bound
 //! costs more.
 
+mod any_value;
 mod cell;
 mod slot;
 mod state;
@@ -22,8 +23,9 @@ use crate::entry::{Definition, Key, Version};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::Policy;
 
+pub(crate) use any_value::AnyValue;
 pub(crate) use cell::{Publisher, Reader, RefresherStatus};
-pub(crate) use slot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot, Stored};
+pub(crate) use slot::{Answer, Asked, Attempt, Failure, NewValue, Slot, Stored};
 pub(crate) use state::{Catalog, Slots, State};
 pub(crate) use verdict::{Look, Read, ReadKind, Turn, Verdict};
 pub(crate) use waiting::{WaitCount, Waiters, Waiting};
@@ -89,8 +91,8 @@ impl Snapshot {
         {
             return Ok(value);
         }
-        let (held, _) = self.judge(key)?;
-        held.value.downcast_ref().ok_or_else(|| self.wrong_type::<T>(key.entry))
+        let (stored, _) = self.judge(key)?;
+        stored.value.downcast_ref().ok_or_else(|| self.wrong_type::<T>(key.entry))
     }
 
     /// How old an entry's value was when this snapshot was taken.
@@ -99,9 +101,9 @@ impl Snapshot {
     ///
     /// As [`get`](Self::get).
     pub fn age<T>(&self, key: Key<T>) -> Result<Duration, Error> {
-        let (held, _) = self.judge(key)?;
+        let (stored, _) = self.judge(key)?;
         let (_, definition) = self.state.find(key)?;
-        Ok(held.age(&definition.policy, self.taken).unwrap_or(Duration::MAX))
+        Ok(stored.age(&definition.policy, self.taken).unwrap_or(Duration::MAX))
     }
 
     /// Which version of the entry's value this is, as its source counts them, or as the cache does
@@ -111,7 +113,7 @@ impl Snapshot {
     ///
     /// As [`get`](Self::get).
     pub fn version<T>(&self, key: Key<T>) -> Result<&Version, Error> {
-        self.judge(key).map(|(held, _)| &held.version)
+        self.judge(key).map(|(stored, _)| &stored.version)
     }
 
     /// Whether the value is past its max age and served only because its refreshes fail
@@ -183,11 +185,11 @@ pub struct Value<T> {
 }
 
 impl<T: Send + Sync + 'static> Value<T> {
-    pub(crate) fn new(held: &Stored, policy: &Policy, now: Stamp, stale: bool) -> Option<Self> {
+    pub(crate) fn new(stored: &Stored, policy: &Policy, now: Stamp, stale: bool) -> Option<Self> {
         Some(Self {
-            value: Arc::clone(&held.value).downcast().ok()?,
-            age: held.age(policy, now).unwrap_or(Duration::MAX),
-            version: held.version.clone(),
+            value: stored.value.downcast()?,
+            age: stored.age(policy, now).unwrap_or(Duration::MAX),
+            version: stored.version.clone(),
             stale,
         })
     }

@@ -10,6 +10,7 @@ const LIBRARY: &[&str] = &[
     "memo",
     "cache",
     "refresher",
+    "engine",
     "sources",
     "decode",
     "snapshot",

@@ -7,7 +7,7 @@ use super::Retired;
 use super::schedule::BoundsTree;
 use crate::clock::Stamp;
 use crate::entry::Definition;
-use crate::snapshot::{Catalog, Slot, Slots, State, Stored, Turn};
+use crate::snapshot::{Catalog, Slot, Slots, State, Turn};
 
 /// The slots are the truth about values; `bounds` and `failing` follow from them, in [`Board::set`]
 /// and [`Board::set_turn`] alone.
@@ -80,10 +80,11 @@ impl Board {
             Slot::Failed(..) => self.failing.insert(entry),
             _ => self.failing.remove(&entry),
         };
-        let keeps = slot.stored().map(address);
+        let address = |slot: &Slot| slot.stored().map(|stored| stored.value.address());
+        let keeps = address(&slot);
         let before = self.slots.replace(entry, slot);
-        if before.failure().is_some() || before.stored().map(address) != keeps {
-            self.retired.push(Box::new(before));
+        if before.failure().is_some() || address(&before) != keeps {
+            self.retired.push(Retired::Slot(before));
         }
         self.changed = true;
     }
@@ -132,9 +133,4 @@ impl Board {
             catalog: Arc::clone(&self.catalog),
         }
     }
-}
-
-/// Tells values apart.
-fn address(stored: &Stored) -> *const () {
-    Arc::as_ptr(&stored.value).cast()
 }

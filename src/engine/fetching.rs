@@ -179,8 +179,7 @@ impl Engine {
     /// A fetch is given less time than the invocation has left, so that the handler can still say what
     /// was wrong.
     pub(super) fn timeout(&self, limit: Duration, now: Stamp) -> Duration {
-        let left = self.life.phase.invocation().and_then(|invocation| invocation.time_left(now));
-        left.map_or(limit, |left| limit.min(left))
+        self.life.phase.time_left(now).map_or(limit, |left| limit.min(left))
     }
 
     /// A request, and for each entry that has been asked for the version that is known.
@@ -424,25 +423,9 @@ impl Engine {
         cut_off
     }
 
-    /// Ends a job if nothing waits for its result.
-    pub(super) fn abort_if_void(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let counts = job.units.iter().any(|&unit| {
-            matches!(
-                self.units.get(unit).map(|it| it.stage),
-                Some(Stage::Planning { job, .. } | Stage::InFlight { job, .. }) if job == id
-            )
-        });
-        if !counts {
-            self.effects.push(Effect::Abort(id));
-        }
-    }
-
     /// What is being derived for an entry is discarded.
     pub(super) fn stop_deriving(&mut self, entry: usize) {
-        if let Some(deriving) = self.deriving.remove(&entry) {
-            self.effects.push(Effect::Abort(deriving.job));
-        }
+        self.deriving.remove(&entry);
     }
 
     /// Whether nothing is on its way for a unit.

@@ -3,7 +3,9 @@
 use tracing::Span;
 
 use super::units::{Cause, Origin, Stage, Unit};
-use super::{Came, CameAs, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Word};
+use super::{
+    Came, CameAs, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Retired, Word,
+};
 use crate::clock::{self, Stamp};
 use crate::error::Error;
 use crate::freshness::{self, Bounds};
@@ -63,7 +65,7 @@ impl Engine {
         let span = job.spans.get(&request);
         let Some(deriving) = self.deriving.get(&entry).filter(|it| it.job == id) else {
             record(span, Outcome::Discarded);
-            self.retired.push(Box::new(value));
+            self.retired.push(Retired::Derived(value));
             return;
         };
         let asked = deriving.asked;
@@ -340,7 +342,7 @@ impl Engine {
 
     /// Values that nobody waits for are dropped where a user's `Drop` can do no harm.
     fn discard(&mut self, entries: Vec<(usize, Came)>) {
-        self.retired.push(Box::new(entries));
+        self.retired.push(Retired::Came(entries));
     }
 }
 

@@ -122,6 +122,8 @@ pub(crate) enum Open {
     ForInvoke(Invocation),
     /// The extension has gone on. The handler has not been heard.
     ForHandler(Invocation),
+    /// The extension has gone on. A handler that does not tell may be running.
+    Unheard(Invocation),
 }
 
 /// Who holds the environment after the response.
@@ -295,8 +297,8 @@ impl Life {
                 if self.handlers_tell {
                     Phase::Free(Open::ForHandler(invocation))
                 } else {
-                    steps.push(Step::Close(invocation));
-                    Phase::Free(Open::None)
+                    steps.push(Step::Close(invocation.clone()));
+                    Phase::Free(Open::Unheard(invocation))
                 }
             }
             Phase::Both { invocation, extension } if !more => {
@@ -350,7 +352,7 @@ fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
 /// need not.
 fn abandon(phase: Phase, steps: &mut Vec<Step>) {
     let (invocation, reply) = match phase {
-        Phase::Free(Open::None)
+        Phase::Free(Open::None | Open::Unheard(_))
         | Phase::NeverFreezes
         | Phase::Suspending(_)
         | Phase::Suspended
@@ -448,11 +450,24 @@ impl Phase {
                 Some(&mut invocation.tally)
             }
             Self::NeverFreezes
-            | Self::Free(Open::None)
+            | Self::Free(Open::None | Open::Unheard(_))
             | Self::Suspending(_)
             | Self::Suspended
             | Self::Restoring => None,
         }
+    }
+
+    /// What a fetch that begins now may take, if an invocation may be going on.
+    pub(crate) fn time_left(&self, now: Stamp) -> Option<Duration> {
+        let open = match self {
+            Self::Free(
+                Open::ForInvoke(invocation)
+                | Open::ForHandler(invocation)
+                | Open::Unheard(invocation),
+            ) => Some(invocation),
+            _ => None,
+        };
+        self.invocation().or(open)?.time_left(now)
     }
 
     /// Whether timers start what falls due: while somebody holds the environment, and not for the

@@ -41,7 +41,13 @@ pub(crate) use self::life::{Invocation, Reply};
 pub(crate) use self::units::{Cause, Origin, Unit};
 
 /// Something that is not needed any more. A user's `Drop` may be in it, which must not run here.
-pub(crate) type Retired = Box<dyn Send>;
+pub(crate) enum Retired {
+    /// What was published of an entry.
+    Slot(Slot),
+    /// What came for nobody.
+    Came(Vec<(usize, Came)>),
+    Derived(Result<AnyValue, Error>),
+}
 
 /// Names something that the shell runs.
 pub(crate) type JobId = u64;

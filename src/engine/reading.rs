@@ -1,7 +1,7 @@
 //! What readers ask for: values that are not there, not fresh, or wrong.
 
 use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
-use super::{Engine, KeyAsked, Memo};
+use super::{Effect, Engine, KeyAsked, Memo};
 use crate::clock::Stamp;
 use crate::freshness::{Bounds, Latency};
 use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
@@ -136,9 +136,12 @@ impl Engine {
         self.units.remove(ticket);
     }
 
+    /// Nobody can read what is fetched for a memo any more.
     pub(super) fn memo_gone(&mut self, memo: u64) {
         for ticket in self.units.tickets_of(memo) {
-            self.void(ticket);
+            let job = self.units.get(Unit::Ticket(ticket)).and_then(Fetching::job);
+            self.effects.extend(job.map(Effect::Abort));
+            self.units.remove(ticket);
         }
         self.memos.remove(&memo);
     }
@@ -151,17 +154,10 @@ impl Engine {
         })
     }
 
-    /// Whatever is fetched for a unit now is discarded. A fetch that is for nothing else is ended.
+    /// Whatever is fetched for a unit now is discarded.
+    // guarantee 7
     pub(super) fn void_fetch(&mut self, unit: Unit) {
-        let Some(fetching) = self.units.get(unit) else { return };
-        let job = match fetching.stage {
-            Stage::Planning { job, .. } | Stage::InFlight { job, .. } => Some(job),
-            Stage::Idle | Stage::Queued(_) | Stage::Landing(_) => None,
-        };
         self.units.set_stage(unit, Stage::Idle);
         self.end_attempts(unit);
-        if let Some(job) = job {
-            self.abort_if_void(job);
-        }
     }
 }

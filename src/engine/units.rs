@@ -140,6 +140,14 @@ impl Fetching {
         }
     }
 
+    /// The job that is under way for it.
+    pub(crate) fn job(&self) -> Option<JobId> {
+        match self.stage {
+            Stage::Planning { job, .. } | Stage::InFlight { job, .. } => Some(job),
+            Stage::Idle | Stage::Queued(_) | Stage::Landing(_) => None,
+        }
+    }
+
     /// Its fetch was cancelled for lack of time: for a while, only a reader starts another.
     pub(crate) fn pause_after_cancellation(&mut self, now: Stamp) {
         self.cancelled = self.cancelled.saturating_add(1);

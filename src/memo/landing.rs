@@ -97,14 +97,14 @@ where
                 return Err(Error::new(ErrorKind::Source, message));
             }
             (Answered::Unchanged, Some(stored)) => {
-                (Answer::Unchanged(stored.version.clone()), Arc::clone(&stored.value))
+                (Answer::Unchanged(stored.version.clone()), stored.value.clone())
             }
             (Answered::Current(_, Some(version)), Some(stored)) if stored.version == version => {
-                (Answer::Unchanged(version), Arc::clone(&stored.value))
+                (Answer::Unchanged(version), stored.value.clone())
             }
             (Answered::Current(value, version), _) => {
-                let value: AnyValue = Arc::new(value);
-                (Answer::Changed(NewValue { value: Arc::clone(&value), version }), value)
+                let value = AnyValue::new(value);
+                (Answer::Changed(NewValue { value: value.clone(), version }), value)
             }
         };
         let weight = || self.config.bound.weight(key, Some(&value));

@@ -12,7 +12,7 @@ use crate::error::{Cause, Error, ErrorKind};
 use crate::freshness;
 use crate::snapshot::{AnyValue, NewValue};
 use crate::sources::{
-    Answered, AnySource, Ask, Calls, Decode, Derivation, FetchError, Fetched, Prepared,
+    Answered, AnyPayload, AnySource, Ask, Calls, Decode, Derivation, FetchError, Fetched, Prepared,
 };
 
 /// A fetch of some requests of one source.
@@ -77,7 +77,7 @@ impl Asking {
         first.filter(|_| versions.all(|version| version == first)).cloned()
     }
 
-    fn finish(self, answer: Result<Fetched<AnyValue>, FetchError>, began: Stamp) -> Part<Came> {
+    fn finish(self, answer: Result<Fetched<AnyPayload>, FetchError>, began: Stamp) -> Part<Came> {
         let fetched = match answer {
             Ok(fetched) => fetched,
             Err(FetchError { kind, cause }) => {
@@ -111,7 +111,7 @@ type Unusable = (ErrorKind, Cause);
 impl Target {
     fn came(
         &self,
-        answer: &Answered<AnyValue>,
+        answer: &Answered<AnyPayload>,
         asked: Option<&Version>,
     ) -> Result<CameAs, Unusable> {
         let (payload, version) = match (answer, asked) {

@@ -2,10 +2,10 @@
 
 mod job;
 mod memo_handle;
+mod retire;
 mod shell;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -14,13 +14,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::shell::Shell;
 use crate::clock::Clocks;
-use crate::engine::{Cause, Engine, Invocation, KeyAsked, Retired};
+use crate::engine::{Cause, Engine, Invocation, KeyAsked};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Publisher, Read, Reader, RefresherStatus};
 use crate::sources::{AnySource, Decode};
 use crate::stats::Counters;
 
 pub(crate) use memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
+pub(crate) use retire::retire;
 
 /// Messages that wait for the task. It never waits for anything else while it has one, so this fills
 /// only when it is starved, and then senders wait.
@@ -156,19 +157,6 @@ impl Refresher {
                 Error::new(ErrorKind::Stopped, "the refresher has ended without a word")
             }
         }
-    }
-}
-
-/// Drops keys and values of users, whose `Drop` may be slow or panic, where that does no harm.
-pub(crate) fn retire(retired: Vec<Retired>) {
-    if !retired.is_empty() {
-        tokio::task::spawn_blocking(|| drop_each(retired));
-    }
-}
-
-fn drop_each(retired: Vec<Retired>) {
-    for it in retired {
-        _ = catch_unwind(AssertUnwindSafe(|| drop(it)));
     }
 }
 

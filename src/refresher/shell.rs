@@ -13,7 +13,8 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::job::{self, Asking, FetchJob, Target};
 use super::memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
-use super::{Invoked, Message, Tools, drop_each, retire};
+use super::retire::{drop_each, let_go, retire};
+use super::{Invoked, Message, Tools};
 use crate::clock::Clocks;
 use crate::engine::{
     Came, Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Part, Reply, Retired, Unit,
@@ -251,7 +252,7 @@ impl Shell {
             }
             Effect::Turn(turn) => self.publisher.set_turn(turn),
             Effect::Publish { state, retired, job } => self.publish(state, retired, job),
-            Effect::Retire(retired) => retire(retired),
+            Effect::Retire(retired) => retire(let_go(retired)),
             Effect::Wake => self.publisher.wake(),
             Effect::Answer(reply) => _ = self.replies.remove(&reply).map(|done| done.send(())),
         }
@@ -366,16 +367,13 @@ impl Shell {
         self.memos.values().map(Arc::clone).collect()
     }
 
-    fn publish(&mut self, state: State, mut retired: Vec<Retired>, job: Option<JobId>) {
-        let before = self.publisher.publish(state);
-        if retired.is_empty() {
-            return;
-        }
-        // The state before may be the last that holds what has been taken out.
-        retired.insert(0, Box::new(before));
+    fn publish(&mut self, state: State, retired: Vec<Retired>, job: Option<JobId>) {
+        // The state before may be the last that holds what has been taken out, but for `retired`.
+        drop(self.publisher.publish(state));
+        let garbage = let_go(retired);
         match job {
-            Some(job) => self.spawn_blocking(job, || drop_each(retired)),
-            None => retire(retired),
+            Some(job) => self.spawn_blocking(job, || drop_each(garbage)),
+            None => retire(garbage),
         }
     }
 }

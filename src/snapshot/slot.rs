@@ -1,10 +1,9 @@
 //! What is stored of one entry or one key of a memo, and what follows from the answer to a fetch.
 
-use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::any_value::AnyValue;
 use crate::clock::{self, Stamp};
 use crate::entry::{Definition, Version};
 use crate::error::{Error, ErrorKind};
@@ -14,9 +13,6 @@ use crate::freshness::{self, Bounds, Policy};
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 /// A trace id ages a value by no more than this.
 const LONGEST_MISSED_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-/// A value of any type.
-pub(crate) type AnyValue = Arc<dyn Any + Send + Sync>;
 
 /// A value, and when it was asked for.
 #[derive(Clone)]
@@ -143,6 +139,15 @@ impl Slot {
         }
     }
 
+    /// What is stored, and why the last fetch failed.
+    pub(crate) fn into_parts(self) -> (Option<Stored>, Option<Box<Failure>>) {
+        match self {
+            Self::NotRequested | Self::Empty => (None, None),
+            Self::Ready(stored) => (Some(stored), None),
+            Self::Failed(stored, failure) => (stored, Some(failure)),
+        }
+    }
+
     /// Why the last fetch failed, if it did.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         match self {
@@ -154,7 +159,7 @@ impl Slot {
     /// The value, if the last fetch succeeded.
     pub(crate) fn ready(&self) -> Option<AnyValue> {
         match self {
-            Self::Ready(stored) => Some(Arc::clone(&stored.value)),
+            Self::Ready(stored) => Some(stored.value.clone()),
             _ => None,
         }
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::slot::{AnyValue, Slot};
+use super::any_value::AnyValue;
+use super::slot::Slot;
 use super::verdict::{Look, Read, Turn, Verdict};
 use super::{Value, foreign_key};
 use crate::clock::Stamp;

@@ -15,12 +15,15 @@ use crate::entry::Version;
 use crate::error::ErrorKind;
 use crate::snapshot::AnyValue;
 
+/// An answer before it is decoded, of any type.
+pub(crate) type AnyPayload = Arc<dyn Any + Send + Sync>;
+
 /// What a source answers to one request.
-pub(crate) type Answer = Fetch<AnyValue>;
+pub(crate) type Answer = Fetch<AnyPayload>;
 
 /// From a payload to the value an entry holds.
 pub(crate) type Decode =
-    Arc<dyn Fn(&AnyValue) -> Result<Prepared<AnyValue>, DecodeError> + Send + Sync>;
+    Arc<dyn Fn(&AnyPayload) -> Result<Prepared<AnyValue>, DecodeError> + Send + Sync>;
 
 /// One request of a batch: its index at its source, and the version that is held.
 #[derive(Debug)]
@@ -83,9 +86,7 @@ pub(crate) fn erase_decode<D: Declare + 'static, T: Send + Sync + 'static>(
     decode: DecodeFn<Payload<D>, T>,
 ) -> Decode {
     Arc::new(move |payload| match payload.downcast_ref::<Payload<D>>() {
-        Some(payload) => {
-            decode(payload).map(|prepared| prepared.map(|it| Arc::new(it) as AnyValue))
-        }
+        Some(payload) => decode(payload).map(|prepared| prepared.map(AnyValue::new)),
         None => unreachable!("a source's payloads are of its payload type"),
     })
 }
@@ -149,5 +150,5 @@ impl<S: Source> AnySource for Typed<S> {
 }
 
 fn erase<P: Any + Send + Sync>(fetch: Fetch<P>) -> Answer {
-    fetch.map(|fetched| fetched.map(|payload| Arc::new(payload) as AnyValue))
+    fetch.map(|fetched| fetched.map(|payload| Arc::new(payload) as AnyPayload))
 }

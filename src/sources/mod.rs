@@ -53,7 +53,7 @@ pub use calls::count_call;
 pub use connections::Connections;
 pub use declare::{Declare, Declared, Entry};
 pub(crate) use declare::{Derivation, Prepared};
-pub(crate) use erased::{AnySource, Ask, Decode, Registry, erase_decode};
+pub(crate) use erased::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 
 /// A boxed future, as [`Source::fetch`] returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

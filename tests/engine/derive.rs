@@ -115,10 +115,7 @@ async fn the_former_value_lives_as_long_as_a_reader_holds_it() {
     it.cache.refresh(it.pool).await.unwrap();
     assert_eq!(held.0, "pool of 1");
     drop(held);
-    // Nobody else holds it: it is dropped, in a thread of its own.
-    while weak.upgrade().is_some() {
-        tokio::task::yield_now().await;
-    }
+    assert!(weak.upgrade().is_none(), "nobody else holds it");
 }
 
 #[tokio::test(start_paused = true)]

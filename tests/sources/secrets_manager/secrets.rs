@@ -50,7 +50,8 @@ async fn a_failure_does_not_show_the_secret_that_is_kept_or_what_came() {
         world.aws.put_secret(name, JSON).await;
     }
     let mut builder = world.builder();
-    let keys = ["a", "b"].map(|name| builder.add(secrets_manager::secret(name).field("password")));
+    let secret = |name| secrets_manager::secret(name).wait_if_failing(MINUTE).field("password");
+    let keys = ["a", "b"].map(|name| builder.add(secret(name)));
     let cache = builder.spawn().await.unwrap();
     for body in [
         r#"{"Name": "a", "SecretString": "hunter2-cut"#,

@@ -1,0 +1,69 @@
+//! [`AnyValue`]: an entry's value of any type.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+type Shared = Arc<dyn Any + Send + Sync>;
+
+/// A value of any type, which knows how to be let go of without running its `Drop`.
+#[derive(Clone)]
+pub(crate) struct AnyValue {
+    value: Shared,
+    release: fn(Shared) -> Option<Released>,
+}
+
+/// A value that nobody holds any more, to be dropped where its `Drop` can do no harm.
+pub(crate) type Released = Box<dyn Any + Send>;
+
+impl AnyValue {
+    pub(crate) fn new<T: Send + Sync + 'static>(value: T) -> Self {
+        Self { value: Arc::new(value), release: release::<T> }
+    }
+
+    #[inline(always)]
+    pub(crate) fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        self.value.downcast_ref()
+    }
+
+    pub(crate) fn downcast<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.value).downcast().ok()
+    }
+
+    /// Tells values apart.
+    pub(crate) fn address(&self) -> *const () {
+        Arc::as_ptr(&self.value).cast()
+    }
+
+    /// Lets go of the value. If nobody else holds it, it is not dropped but given back.
+    pub(crate) fn release(self) -> Option<Released> {
+        (self.release)(self.value)
+    }
+}
+
+fn release<T: Send + Sync + 'static>(value: Shared) -> Option<Released> {
+    let value = value.downcast::<T>().ok().and_then(Arc::into_inner)?;
+    Some(Box::new(value))
+}
+
+/// Never the value.
+impl fmt::Debug for AnyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyValue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_given_back_by_whoever_lets_go_of_it_last() {
+        let value = AnyValue::new(7);
+        let other = value.clone();
+        assert!(value.release().is_none());
+        assert_eq!(other.downcast_ref(), Some(&7));
+        let released = other.release().and_then(|it| it.downcast::<i32>().ok());
+        assert_eq!(released.as_deref(), Some(&7));
+    }
+}
