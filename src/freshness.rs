@@ -189,9 +189,11 @@ impl Latency {
         self.0 = Some(took.max(self.0.unwrap_or_default() / 8 * 7));
     }
 
-    /// The least that lies between two refreshes in the background.
+    /// The least that lies between the starts of two refreshes in the background: when one has ended,
+    /// there is a pause that is as long again.
     pub(crate) fn distance(self) -> Duration {
-        self.0.unwrap_or_default().max(LEAST_DISTANCE)
+        let usual = self.0.unwrap_or_default();
+        usual.saturating_add(usual.max(LEAST_PAUSE))
     }
 
     /// How long a read waits for an attempt while its entry fails: long enough for a source that is
@@ -202,7 +204,7 @@ impl Latency {
     }
 }
 
-const LEAST_DISTANCE: Duration = Duration::from_millis(100);
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -362,7 +364,7 @@ mod tests {
         latency.record(milliseconds(160));
         latency.record(milliseconds(5));
         assert_eq!(latency.wait_if_failing(), milliseconds(420));
-        assert_eq!(latency.distance(), milliseconds(140));
+        assert_eq!(latency.distance(), milliseconds(280));
         latency.record(milliseconds(5000));
         assert_eq!(latency.wait_if_failing(), milliseconds(1000));
     }

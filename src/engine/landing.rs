@@ -224,8 +224,15 @@ impl Engine {
 
     /// What a fetch for a memo brought goes into the memo's store, for the tickets that wait for it.
     pub(super) fn keys_fetched(&mut self, id: JobId, tickets: &[(u64, bool)], now: Stamp) {
-        if self.jobs.remove(&id).is_none() {
-            return;
+        let Some(job) = self.jobs.remove(&id) else { return };
+        for unit in job.units {
+            // What its memo does not know any more has not been fetched.
+            if let Unit::Ticket(ticket) = unit
+                && self.in_flight_by(unit, id).is_some()
+                && !tickets.iter().any(|&(fetched, _)| fetched == ticket)
+            {
+                self.units.remove(ticket);
+            }
         }
         let jitter = self.random.f64();
         let mut landing = None;
@@ -288,17 +295,9 @@ impl Engine {
             JobKind::Plan => self.planned(id, Vec::new(), Vec::new(), now),
             JobKind::Derive(_) => self.derived(id, Err(error.clone()), now),
             JobKind::Fetch => {
-                let tickets = job.units.iter().filter_map(|unit| match unit {
-                    Unit::Ticket(ticket) => Some((*ticket, false)),
-                    Unit::Request(_) => None,
-                });
-                let tickets: Vec<(u64, bool)> = tickets.collect();
-                if tickets.is_empty() {
-                    let parts = self.all_failed(id, error);
-                    self.fetched(id, calls, parts, now);
-                } else {
-                    self.keys_fetched(id, &tickets, now);
-                }
+                // Memos catch the panics of what they fetch.
+                let parts = self.all_failed(id, error);
+                self.fetched(id, calls, parts, now);
             }
             JobKind::Land | JobKind::Age | JobKind::Clear | JobKind::Reset => self.done(id, now),
         }

@@ -16,6 +16,9 @@ pub(crate) type Reply = u64;
 const RESERVE: Duration = Duration::from_millis(50);
 /// How long fetches that INVOKE has started may run before a handler that tells has begun.
 const HANDLER_WAIT: Duration = Duration::from_millis(250);
+/// How long the end of cancelled tasks is waited for. It takes longer only where code of a user's blocks
+/// its thread, a decoder for one, and then nothing is under way on the network.
+const ABORT_WAIT: Duration = Duration::from_millis(10);
 
 /// An invocation, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub(crate) enum Word {
     /// The response of this request has been sent, its last byte included.
     ResponseSent(String, Reply),
     Invoke(Invocation, Reply),
-    /// The hold limit has been reached.
+    /// The hold is over.
     HoldOver,
     /// Nothing is in flight. `more` says whether something may yet fall due while the handler runs.
     Still {
@@ -104,8 +107,9 @@ pub(crate) enum Phase {
     Both { invocation: Invocation, extension: Reply },
     /// The response has been sent: held for fetches in flight, until the hold limit.
     Ending { invocation: Invocation, holder: Holder, until: i64 },
-    /// Everything has been cancelled: held until it is gone.
-    Cancelling { invocation: Invocation, holder: Holder },
+    /// Everything has been cancelled: held until it is gone, or for a moment, if code of a user's cannot
+    /// be interrupted.
+    Cancelling { invocation: Invocation, holder: Holder, until: i64 },
     /// As `Cancelling`, before a snapshot.
     Suspending(Reply),
     /// A snapshot is being taken: nothing is fetched.
@@ -222,9 +226,9 @@ impl Life {
             }
             // The handler was first, and its response has been sent: now it is the extension that holds.
             Phase::Ending { invocation: known, holder: Holder::RuntimeAlone(runtime), .. }
-            | Phase::Cancelling { invocation: known, holder: Holder::RuntimeAlone(runtime) }
-                if known.request_id == invocation.request_id =>
-            {
+            | Phase::Cancelling {
+                invocation: known, holder: Holder::RuntimeAlone(runtime), ..
+            } if known.request_id == invocation.request_id => {
                 steps.push(Step::Answer(runtime));
                 self.ending(known, Holder::Extension(extension), now)
             }
@@ -264,7 +268,7 @@ impl Life {
                 // Nothing but the runtime is known to hold, and the extension may never be heard.
                 steps.push(Step::CancelAll);
                 let holder = Holder::RuntimeAlone(runtime);
-                Phase::Cancelling { invocation: with_response(invocation), holder }
+                cancelling(with_response(invocation), holder, now)
             }
             Phase::HandlerAlone { invocation } if invocation.request_id == request_id => {
                 steps.push(Step::CancelPaused);
@@ -305,15 +309,8 @@ impl Life {
                 steps.push(Step::Answer(extension));
                 Phase::HandlerAlone { invocation }
             }
-            Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder } => {
-                steps.push(Step::Answer(holder.reply()));
-                if let Holder::RuntimeAlone(_) = holder {
-                    Phase::Free(Open::ForInvoke(invocation))
-                } else {
-                    steps.push(Step::Close(invocation));
-                    Phase::Free(Open::None)
-                }
-            }
+            Phase::Ending { invocation, holder, .. }
+            | Phase::Cancelling { invocation, holder, .. } => released(invocation, holder, steps),
             Phase::Suspending(reply) => {
                 steps.push(Step::Answer(reply));
                 Phase::Suspended
@@ -331,7 +328,7 @@ fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
         // While the extension holds there can be no other invocation: this is a retry of it.
         | Phase::Both { invocation: known, extension }
         | Phase::Ending { invocation: known, holder: Holder::Extension(extension), .. }
-        | Phase::Cancelling { invocation: known, holder: Holder::Extension(extension) }
+        | Phase::Cancelling { invocation: known, holder: Holder::Extension(extension), .. }
             if known.request_id == invocation.request_id =>
         {
             Phase::Both { invocation: known, extension }
@@ -363,7 +360,7 @@ fn abandon(phase: Phase, steps: &mut Vec<Step>) {
         Phase::Invoked { invocation, extension, .. }
         | Phase::ForReaders { invocation, extension }
         | Phase::Both { invocation, extension } => (Some(invocation), Some(extension)),
-        Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder } => {
+        Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder, .. } => {
             (Some(invocation), Some(holder.reply()))
         }
     };
@@ -380,9 +377,27 @@ fn hold_over(phase: Phase, now: Stamp, steps: &mut Vec<Step>) -> Phase {
         }
         Phase::Ending { invocation, holder, until } if until <= now.monotonic => {
             steps.push(Step::CancelAll);
-            Phase::Cancelling { invocation, holder }
+            cancelling(invocation, holder, now)
+        }
+        Phase::Cancelling { invocation, holder, until } if until <= now.monotonic => {
+            released(invocation, holder, steps)
         }
         other => other,
+    }
+}
+
+fn cancelling(invocation: Invocation, holder: Holder, now: Stamp) -> Phase {
+    Phase::Cancelling { invocation, holder, until: now.later_by(ABORT_WAIT).monotonic }
+}
+
+/// Whoever held the environment after the response may go on.
+fn released(invocation: Invocation, holder: Holder, steps: &mut Vec<Step>) -> Phase {
+    steps.push(Step::Answer(holder.reply()));
+    if let Holder::RuntimeAlone(_) = holder {
+        Phase::Free(Open::ForInvoke(invocation))
+    } else {
+        steps.push(Step::Close(invocation));
+        Phase::Free(Open::None)
     }
 }
 
@@ -505,10 +520,12 @@ impl Phase {
         matches!(self, Self::ForReaders { .. })
     }
 
-    /// When the hold limit is reached, on the monotonic clock.
+    /// When the hold is over, on the monotonic clock.
     pub(crate) fn hold_end(&self) -> Option<i64> {
         match self {
-            Self::Invoked { until, .. } | Self::Ending { until, .. } => Some(*until),
+            Self::Invoked { until, .. }
+            | Self::Ending { until, .. }
+            | Self::Cancelling { until, .. } => Some(*until),
             _ => None,
         }
     }

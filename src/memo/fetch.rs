@@ -42,15 +42,14 @@ where
                 let known = self.tickets();
                 tickets.into_iter().filter_map(|ticket| known.get(ticket)).collect()
             };
-            // What is revalidated is what was stored when it was asked for: it may be displaced
-            // meanwhile.
-            let stored = |ticket: &Arc<Ticket<K>>| {
-                ticket.outcome.send_if_modified(restarted);
-                self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
-            };
-            let stored: Vec<Option<Stored>> = tickets.iter().map(stored).collect();
-            let answers = self.ask(&tickets, &stored, asked.began, timeout).await;
-            let answers = tickets.into_iter().zip(stored).zip(answers);
+            let ask = AssertUnwindSafe(self.ask(&tickets, asked.began, timeout));
+            let answers = ask.catch_unwind().await.unwrap_or_else(|_| {
+                // The source's own panics are caught where it is asked.
+                let error =
+                    Error::new(ErrorKind::Panic, "the key's `Clone`, `Eq` or `Hash` panicked");
+                tickets.iter().map(|_| (None, Err(error.clone()))).collect()
+            });
+            let answers = tickets.into_iter().zip(answers);
             Box::new(Fetched::new(self, asked, answers)) as Box<dyn FetchedKeys>
         })
     }
@@ -160,8 +159,25 @@ where
         batches
     }
 
-    /// One answer for each ticket. A panic is the failure of them all.
+    /// For each ticket what was stored when it was asked for, and the answer. A panic is the failure of
+    /// them all.
     async fn ask(
+        &self,
+        tickets: &[Arc<Ticket<K>>],
+        began: Stamp,
+        timeout: Duration,
+    ) -> Vec<(Option<Stored>, Result<crate::sources::Fetched<V>, Error>)> {
+        // What is revalidated is what is stored now: it may be displaced meanwhile.
+        let stored = |ticket: &Arc<Ticket<K>>| {
+            ticket.outcome.send_if_modified(restarted);
+            self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
+        };
+        let stored: Vec<Option<Stored>> = tickets.iter().map(stored).collect();
+        let answers = self.load(tickets, &stored, began, timeout).await;
+        stored.into_iter().zip(answers).collect()
+    }
+
+    async fn load(
         &self,
         tickets: &[Arc<Ticket<K>>],
         stored: &[Option<Stored>],

@@ -35,7 +35,7 @@ struct Weighed {
     lifetime: Option<Duration>,
 }
 
-type Answers<K, V> = ((Arc<Ticket<K>>, Option<Stored>), Result<crate::sources::Fetched<V>, Error>);
+type Answers<K, V> = (Arc<Ticket<K>>, (Option<Stored>, Result<crate::sources::Fetched<V>, Error>));
 
 impl<K, V> Fetched<K, V>
 where
@@ -47,7 +47,7 @@ where
         asked: Asked,
         answers: impl Iterator<Item = Answers<K, V>>,
     ) -> Self {
-        let key = |((ticket, stored), answer): Answers<K, V>| {
+        let key = |(ticket, (stored, answer)): Answers<K, V>| {
             let came = answer.and_then(|it| core.weigh(&ticket.key, stored.as_ref(), it, asked));
             FetchedKey { ticket, asked: stored, came }
         };
@@ -170,6 +170,7 @@ where
         let slot = Slot::Failed(None, Box::new(failure));
         let state = KeyState::new(slot, 0, &self.config.definition.policy, landing);
         let landed = Landed { state: Arc::new(state), began: landing.asked.began };
+        self.tickets().lose(ticket.number);
         ticket.outcome.send_replace(Outcome::Landed(landed));
     }
 

@@ -63,8 +63,8 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
 
     /// Waits for a key: at the ticket it has, or at a new one.
     pub(super) fn join(&mut self, key: &K) -> Place {
-        let ticket = match self.of_key.get(key).filter(|ticket| !ticket.has_landed()) {
-            Some(ticket) => Arc::clone(ticket),
+        let ticket = match self.of_key(key) {
+            Some(ticket) => ticket,
             None => self.add(key.clone(), watch::Sender::new(Outcome::Pending)),
         };
         Place {
@@ -77,11 +77,19 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
 
     /// A ticket for a key that is due; none if it has one.
     pub(super) fn ahead(&mut self, key: &K) -> Option<(u64, Arc<WaitCount>)> {
-        let has_one = self.of_key.get(key).is_some_and(|ticket| !ticket.has_landed());
+        let has_one = self.of_key(key).is_some();
         (!has_one && self.by_number.len() < MOST_AHEAD).then(|| {
             let ticket = self.add(key.clone(), watch::Sender::new(Outcome::Pending));
             (ticket.number, Arc::clone(&ticket.waiting))
         })
+    }
+
+    /// The ticket of a key. One that has ended may still be found by its key, if that panicked when it
+    /// was to be looked up.
+    fn of_key(&self, key: &K) -> Option<Arc<Ticket<K>>> {
+        let ticket = self.of_key.get(key)?;
+        let ends = ticket.has_landed() || !self.by_number.contains_key(&ticket.number);
+        (!ends).then(|| Arc::clone(ticket))
     }
 
     pub(super) fn get(&self, number: u64) -> Option<Arc<Ticket<K>>> {
@@ -97,11 +105,16 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         Some(ticket)
     }
 
+    /// Ends a ticket whose key cannot be looked up: the next read of the key replaces it.
+    pub(super) fn lose(&mut self, number: u64) {
+        self.by_number.remove(&number);
+    }
+
     /// Whatever is fetched for a key now is wrong. Gives the number of its ticket, and whether readers
     /// wait: they are at a new ticket then.
     pub(super) fn void(&mut self, key: &K) -> Option<Voided> {
-        let ticket = self.remove(self.of_key.get(key)?.number)?;
-        let again = (ticket.waiting.any() && !ticket.has_landed()).then(|| {
+        let ticket = self.remove(self.of_key(key)?.number)?;
+        let again = ticket.waiting.any().then(|| {
             let again = Ticket {
                 number: TICKETS.fetch_add(1, Ordering::Relaxed),
                 key: key.clone(),

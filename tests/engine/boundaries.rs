@@ -370,3 +370,163 @@ async fn a_handler_that_does_not_tell_and_a_refresh_that_hangs_are_held_for_the_
     assert!(held >= SECOND / 4 && held < SECOND / 4 + SECOND / 100, "held for {held:?}");
     assert_eq!(it.source.in_flight(), 0);
 }
+
+/// An invocation of a handler that tells, so that it is known from then on that handlers do.
+async fn first(it: &Fixture) {
+    let first = it.invocations.next();
+    first.handler_begins().await.unwrap();
+    first.invoke().await.unwrap();
+    first.handler_ends().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_before_the_handler_begins_is_fetched_past_the_hold_limit() {
+    for invoke_first in [true, false] {
+        let it = Fixture::new().await;
+        first(&it).await;
+        it.source.behave(Behaviour::Late(2 * SECOND / 5));
+        it.clock.freeze(MINUTE);
+        let invocation = it.invocations.next();
+        let read = async { it.cache.get(it.x).await.map(|_| ()) };
+        // A layer around the handler reads: it is called before the handler is.
+        let (invoked, read) = match invoke_first {
+            true => {
+                let invoked = invoke(&invocation);
+                settle().await;
+                (invoked, tokio::time::timeout(SECOND, read).await)
+            }
+            false => {
+                let (_, read) = tokio::join!(settle(), tokio::time::timeout(SECOND, read));
+                (invoke(&invocation), read)
+            }
+        };
+        read.expect("the read ends").unwrap();
+        invocation.handler_begins().await.unwrap();
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        assert_eq!(it.source.in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_first_attempt_never_reached_the_handler_gets_what_it_reads() {
+    for handler_first in [true, false] {
+        let it = Fixture::new().await;
+        first(&it).await;
+        let invocation = it.invocations.next();
+        invocation.invoke().await.unwrap();
+        // Lambda tries again, with the same request id.
+        it.clock.freeze(MINUTE);
+        it.source.behave(Behaviour::Late(2 * SECOND / 5));
+        let (began, invoked) = match handler_first {
+            true => (invocation.handler_begins().await, None),
+            false => {
+                let invoked = invoke(&invocation);
+                settle().await;
+                (invocation.handler_begins().await, Some(invoked))
+            }
+        };
+        began.unwrap();
+        let read = tokio::spawn({
+            let (cache, x) = (it.cache.clone(), it.x);
+            async move { cache.get(x).await.map(|_| ()) }
+        });
+        settle().await;
+        let invoked = invoked.unwrap_or_else(|| invoke(&invocation));
+        let read = tokio::time::timeout(SECOND, read).await.expect("the read ends");
+        read.unwrap().unwrap();
+        assert_eq!(it.calls(), 2, "nothing was cancelled");
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        assert_eq!(it.source.in_flight(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_that_never_reaches_the_handler_is_not_held_while_nothing_is_in_flight() {
+    for limit in [SECOND / 4, Duration::ZERO] {
+        let it = Fixture::built(|builder| builder.hold_limit(limit), |entry| entry).await;
+        first(&it).await;
+        let memo = it.cache.memo("numbers", async |n: u8| Ok::<_, std::io::Error>(n));
+        memo.get(1).await.unwrap();
+        // Something falls due before the deadline, and a memo may have something to fetch.
+        let invocation = it.invocations.next().deadline(it.clock.now().wall() + 15 * MINUTE);
+        let before = it.clock.now().monotonic();
+        invocation.invoke().await.unwrap();
+        assert_eq!(it.clock.now().monotonic(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_begins_after_the_extension_has_gone_on_has_its_timers_and_its_hold() {
+    let it = Fixture::new().await;
+    first(&it).await;
+    let invocation = it.invocations.next().deadline(it.clock.now().wall() + 15 * MINUTE);
+    invocation.invoke().await.unwrap();
+    invocation.handler_begins().await.unwrap();
+    it.source.set("x", "2");
+    it.source.behave(Behaviour::Late(SECOND / 5));
+    while it.calls() == 1 {
+        tokio::time::sleep(SECOND / 20).await;
+    }
+    assert_eq!(it.source.in_flight(), 1, "a timer has begun it");
+    let before = it.clock.now().monotonic();
+    invocation.handler_ends().await.unwrap();
+    assert!(it.clock.now().monotonic() - before <= SECOND / 5);
+    assert_eq!(it.source.in_flight(), 0);
+    assert_eq!(*it.cache.peek(it.x).unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_fetch_was_cancelled_is_served_by_the_next_invocation_however_long_the_pause()
+ {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(MINUTE);
+    // Cancelled six times in a row, it pauses for half a minute.
+    for _ in 0..6 {
+        let invocation = it.invocations.next();
+        invocation.handler_begins().await.unwrap();
+        let invoked = invoke(&invocation);
+        settle().await;
+        invocation.handler_ends().await.unwrap();
+        invoked.await.unwrap();
+        it.clock.freeze(30 * SECOND);
+    }
+    let reader = tokio::spawn({
+        let (cache, x) = (it.cache.clone(), it.x);
+        async move { cache.get(x).await.map(|it| it.clone().into_inner()) }
+    });
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let invoked = invoke(&invocation);
+    settle().await;
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert!(!reader.is_finished() && it.source.in_flight() == 0);
+    it.source.behave(Behaviour::Answer);
+    it.clock.freeze(SECOND / 10);
+    it.invocations.next().handler_begins().await.unwrap();
+    settle().await;
+    assert!(reader.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_does_not_wait_for_the_pause_after_a_cancellation() {
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(MINUTE);
+    assert!(it.cache.get(it.x).await.is_err());
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(SECOND);
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let invoked = invoke(&invocation);
+    settle().await;
+    assert_eq!(it.source.in_flight(), 1);
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.source.in_flight(), 0, "cancelled, so its next attempt pauses");
+    it.source.behave(Behaviour::Answer);
+    assert_eq!(*it.cache.get(it.x).await.unwrap(), "1");
+}

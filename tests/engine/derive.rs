@@ -23,6 +23,7 @@ enum Way {
     Late(Duration),
     Never,
     Fail,
+    FailLate(Duration),
     Panic,
 }
 
@@ -47,6 +48,10 @@ impl Derivation {
             Way::Late(delay) => tokio::time::sleep(delay).await,
             Way::Never => std::future::pending().await,
             Way::Fail => return Err(std::io::Error::other("no connection")),
+            Way::FailLate(delay) => {
+                tokio::time::sleep(delay).await;
+                return Err(std::io::Error::other("no connection"));
+            }
             Way::Panic => panic!("as the test said"),
         }
         Ok(Pool(format!("pool of {text}")))
@@ -391,4 +396,66 @@ async fn what_a_reader_waits_for_is_not_cancelled_while_its_handler_may_run() {
     assert_eq!(reader.await.unwrap().unwrap(), "pool of 2");
     assert_eq!((it.clock.now().monotonic() - before, it.derivation.calls()), (SECOND / 10 * 11, 2));
     invoked.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_of_a_version_that_could_not_be_derived_makes_no_other_younger() {
+    let it = World::new().await;
+    it.clock.advance(50 * SECOND);
+    it.source.set("x", "2");
+    it.derivation.does(Way::FailLate(SECOND));
+    // The first fetch brings "2", which is being derived; the second asks whether it still is "2".
+    let refresh = |key: Key<String>| {
+        let cache = it.cache.clone();
+        tokio::spawn(async move { cache.refresh(key).await.map(|it| it.version().clone()) })
+    };
+    let first = refresh(it.text);
+    settle().await;
+    it.source.behave(Behaviour::Late(2 * SECOND));
+    let second = refresh(it.text);
+    first.await.unwrap().unwrap();
+    assert_eq!(second.await.unwrap().unwrap().as_str(), "2");
+    assert_eq!((it.derivation.calls(), it.source.calls().len()), (2, 3));
+    assert_eq!(it.cache.peek(it.pool).unwrap().age(), 52 * SECOND, "\"1\" is as old as ever");
+    it.source.behave(Behaviour::Answer);
+    it.derivation.does(Way::Fail);
+    it.clock.advance(10 * SECOND);
+    assert_eq!(it.pool().await.unwrap_err(), ErrorKind::Derive);
+    let snapshot = it.cache.snapshot().await;
+    assert_eq!(snapshot.get(it.pool).map(|it| &it.0).unwrap_err().kind(), ErrorKind::Derive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_derived_after_a_cancellation_is_not_fetched_again_and_again() {
+    let it = World::new().await;
+    let invocations = Invocations::new(&it.cache, &it.clock);
+    it.derivation.does(Way::Never);
+    it.source.set("x", "2");
+    it.clock.freeze(50 * SECOND);
+    let invocation = invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let invoked = tokio::spawn({
+        let invocation = invocation.clone();
+        async move { invocation.invoke().await }
+    });
+    settle().await;
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap().unwrap();
+    // It was cancelled at the hold limit. In the next invocation it takes longer than its pause.
+    it.derivation.does(Way::Late(4 * SECOND));
+    it.source.behave(Behaviour::Late(SECOND / 25));
+    it.clock.freeze(2 * SECOND);
+    let calls = it.source.calls().len();
+    let invocation = invocations.next().deadline(it.clock.now().wall() + 15 * MINUTE);
+    invocation.handler_begins().await.unwrap();
+    let invoked = tokio::spawn({
+        let invocation = invocation.clone();
+        async move { invocation.invoke().await }
+    });
+    tokio::time::sleep(4 * SECOND).await;
+    assert_eq!(it.source.calls().len() - calls, 1);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(it.pool().await.unwrap(), "pool of 2");
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap().unwrap();
 }

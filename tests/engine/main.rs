@@ -1,6 +1,7 @@
 //! The engine in process: clocks, orders and freezes, to the instant and without sleeping.
 #![allow(clippy::unwrap_used)]
 
+mod blips;
 mod boundaries;
 mod changes;
 mod clocks;
@@ -18,4 +19,5 @@ mod single_flight;
 mod snapstart;
 mod status;
 mod timers;
+mod user_code;
 mod validity;

@@ -111,3 +111,22 @@ async fn an_invalidated_entry_is_fetched_again_without_waiting_for_a_read() {
     tokio::time::sleep(SECOND / 100).await;
     assert_eq!(*it.cache.peek(it.x).unwrap(), "2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_nobody_reading_refreshes_of_one_entry_keep_a_distance() {
+    for (delay, most) in [(Duration::from_millis(1), 101), (SECOND / 2, 11)] {
+        let (source, clock) = (TestSource::new(), TestClock::new());
+        source.set("x", "1");
+        source.behave(Behaviour::Late(delay));
+        let mut builder = Builder::new().clock(clock).mode(Mode::Elsewhere).seed(1);
+        let x = builder.add(source.entry("x").max_age(Duration::from_millis(1)));
+        let cache = builder.spawn().await.unwrap();
+        tokio::time::sleep(10 * SECOND).await;
+        let calls = source.calls().len();
+        assert!(calls <= most, "{calls} calls in 10 s, each of which takes {delay:?}");
+        // Whoever reads gets what is fresh all the same.
+        source.set("x", "2");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(*cache.refresh(x).await.unwrap(), "2");
+    }
+}
