@@ -261,7 +261,7 @@ impl Hash for TroublesomeKey {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn a_memos_key_whose_code_panics_or_takes_its_time_neither_ends_nor_delays_anything() {
     for panics in [true, false] {
         let it = World::new().await;
@@ -275,7 +275,7 @@ async fn a_memos_key_whose_code_panics_or_takes_its_time_neither_ends_nor_delays
         assert_eq!(read(1).await.unwrap().unwrap(), 1);
         trouble.panics.store(panics, SeqCst);
         trouble.gate.close(!panics);
-        // Code that takes its time keeps its own thread from everything else.
+        // Code that takes its time takes a thread of the runtime from everything else.
         let readers: Vec<_> = (2..if panics { 5 } else { 3 }).map(read).collect();
         settle().await;
         it.is_well("2").await;
