@@ -10,10 +10,11 @@ use futures_util::FutureExt;
 
 use super::core::{MemoConfig, MemoCore};
 use super::landing::Fetched;
+use super::loader::Wish;
 use super::tickets::{Outcome, Ticket};
 use crate::clock::Stamp;
 use crate::error::{Error, ErrorKind};
-use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, retire};
+use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, blocking, retire};
 use crate::snapshot::{Asked, Stored};
 use crate::sources::{BoxFuture, Calls, Fetch, FetchError};
 
@@ -50,7 +51,8 @@ where
                 tickets.iter().map(|_| (None, Err(error.clone()))).collect()
             });
             let answers = tickets.into_iter().zip(answers);
-            Box::new(Fetched::new(self, asked, answers)) as Box<dyn FetchedKeys>
+            let fetched = blocking(|| Fetched::new(self, asked, answers));
+            Box::new(fetched) as Box<dyn FetchedKeys>
         })
     }
 
@@ -172,28 +174,31 @@ where
             ticket.outcome.send_if_modified(restarted);
             self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
         };
-        let stored: Vec<Option<Stored>> = tickets.iter().map(stored).collect();
-        let answers = self.load(tickets, &stored, began, timeout).await;
+        let (stored, wishes) = blocking(|| {
+            let stored: Vec<Option<Stored>> = tickets.iter().map(stored).collect();
+            let version = |stored: &Option<Stored>| stored.as_ref().map(|it| it.version.clone());
+            let keys = tickets.iter().map(|ticket| ticket.key.clone());
+            let wishes: Vec<Wish<K>> = keys.zip(stored.iter().map(version)).collect();
+            (stored, wishes)
+        });
+        let answers = self.load(wishes, began, timeout).await;
         stored.into_iter().zip(answers).collect()
     }
 
     async fn load(
         &self,
-        tickets: &[Arc<Ticket<K>>],
-        stored: &[Option<Stored>],
+        wishes: Vec<Wish<K>>,
         began: Stamp,
         timeout: Duration,
     ) -> Vec<Result<crate::sources::Fetched<V>, Error>> {
         let MemoConfig { loader, .. } = &self.config;
-        let version = |stored: &Option<Stored>| stored.as_ref().map(|it| it.version.clone());
-        let keys = tickets.iter().map(|ticket| ticket.key.clone());
-        let wishes = keys.zip(stored.iter().map(version)).collect();
+        let keys = wishes.len();
         let counted = Counted { core: self, calls: Calls::default() };
         let fetch = async { Arc::clone(loader).fetch(wishes, began).await };
         let fetch = counted.calls.of(AssertUnwindSafe(fetch).catch_unwind());
         let what = loader.describe();
         let failed = |kind, message: String| {
-            tickets.iter().map(|_| Err(Error::new(kind, message.clone()))).collect()
+            (0..keys).map(|_| Err(Error::new(kind, message.clone()))).collect()
         };
         let fetched: Vec<Fetch<V>> = match tokio::time::timeout(timeout, fetch).await {
             Ok(Ok(fetched)) => fetched,
@@ -203,13 +208,13 @@ where
                 return failed(ErrorKind::Timeout, message);
             }
         };
-        let missing = format!("{} results for {} keys", fetched.len(), tickets.len());
+        let missing = format!("{} results for {} keys", fetched.len(), keys);
         let missing = || Err(FetchError::new(ErrorKind::Source, missing.clone()));
         let fetched = fetched.into_iter().chain(std::iter::repeat_with(missing));
         let error = |FetchError { kind, cause }| {
             Error::new(kind, format!("{what} failed")).caused_by(cause)
         };
-        fetched.take(tickets.len()).map(|it| it.map_err(error)).collect()
+        fetched.take(keys).map(|it| it.map_err(error)).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::user_code::blocking;
 use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::engine::{Came, CameAs, Part};
@@ -51,7 +52,7 @@ impl FetchJob {
         match tokio::time::timeout(timeout, calls.of(source.fetch(asks, began))).await {
             Ok(answers) => {
                 let finish = |(asking, answer): (Asking, _)| asking.finish(answer, began);
-                requests.into_iter().zip(answers).map(finish).collect()
+                blocking(|| requests.into_iter().zip(answers).map(finish).collect())
             }
             Err(_) => {
                 let late = |asking: &Asking| {

@@ -2,8 +2,8 @@
 
 mod job;
 mod memo_handle;
-mod retire;
 mod shell;
+mod user_code;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::sources::{AnySource, Decode};
 use crate::stats::Counters;
 
 pub(crate) use memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
-pub(crate) use retire::retire;
+pub(crate) use user_code::{blocking, retire};
 
 /// Messages that wait for the task. It never waits for anything else while it has one, so this fills
 /// only when it is starved, and then senders wait.

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::job::{self, Asking, FetchJob, Target};
 use super::memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
-use super::retire::{drop_each, let_go, retire};
+use super::user_code::{blocking, drop_each, let_go, retire};
 use super::{Invoked, Message, Tools};
 use crate::clock::Clocks;
 use crate::engine::{
@@ -218,7 +218,7 @@ impl Shell {
                 let fetched = self.fetched.remove(&fetched);
                 self.spawn(job, "keeping it".to_owned(), Calls::default(), async move {
                     if let Some(fetched) = fetched {
-                        fetched.land(&tickets, landing);
+                        blocking(|| fetched.land(&tickets, landing));
                     }
                     Ended::Done
                 });
@@ -233,7 +233,7 @@ impl Shell {
             Effect::Age { job, trace_time, now } => {
                 let memos = self.memos();
                 self.spawn(job, "aging it".to_owned(), Calls::default(), async move {
-                    each(&memos, |memo| memo.age(trace_time, now));
+                    blocking(|| each(&memos, |memo| memo.age(trace_time, now)));
                     Ended::Done
                 });
             }
@@ -245,8 +245,10 @@ impl Shell {
                 let (memos, sources) = (self.memos(), self.sources.clone());
                 self.spawn(job, "connecting anew".to_owned(), Calls::default(), async move {
                     // A source that cannot connect anew says so at its next fetch.
-                    each(&memos, |memo| memo.reset());
-                    each(&sources, |source| source.reset());
+                    blocking(|| {
+                        each(&memos, |memo| memo.reset());
+                        each(&sources, |source| source.reset());
+                    });
                     Ended::Done
                 });
             }
@@ -302,7 +304,7 @@ impl Shell {
         let tickets: Vec<u64> = tickets.collect();
         self.spawn(job, "planning it".to_owned(), Calls::default(), async move {
             if let Some(memo) = memo {
-                let PlannedKeys { batches, dropped } = memo.plan(&tickets, ahead, now);
+                let PlannedKeys { batches, dropped } = blocking(|| memo.plan(&tickets, ahead, now));
                 let units = |batch: Vec<u64>| batch.into_iter().map(Unit::Ticket).collect();
                 return Ended::Planned {
                     batches: batches.into_iter().map(units).collect(),
@@ -315,7 +317,7 @@ impl Shell {
             let locals: Vec<usize> = requests.iter().map(|&(local, _)| local).collect();
             let of_local: HashMap<usize, usize> = requests.into_iter().collect();
             let unit = |local: &usize| of_local.get(local).copied().map(Unit::Request);
-            let batches = source.plan(&locals);
+            let batches = blocking(|| source.plan(&locals));
             let batches = batches.iter().map(|batch| batch.iter().filter_map(unit).collect());
             Ended::Planned { batches: batches.collect(), dropped: Vec::new() }
         });
@@ -359,7 +361,7 @@ impl Shell {
     /// Has a memo do something that nobody waits for.
     fn with_memo(&mut self, memo: u64, run: impl FnOnce(&dyn AnyMemo) + Send + 'static) {
         if let Some(memo) = self.memos.get(&memo).map(Arc::clone) {
-            tokio::spawn(async move { run(&*memo) });
+            tokio::spawn(async move { blocking(|| run(&*memo)) });
         }
     }
 

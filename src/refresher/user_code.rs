@@ -1,8 +1,19 @@
-//! Where values of users are dropped: a `Drop` may take its time, or panic.
+//! Where code of users runs that may take its time or panic: decoders, `Drop`, a key's `Hash`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::engine::Retired;
+
+/// Runs code of a user's in a job, so that the runtime's other tasks need not wait for it, nor its
+/// timers. In a runtime of one thread they have to.
+pub(crate) fn blocking<T>(run: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => run(),
+        _ => tokio::task::block_in_place(run),
+    }
+}
 
 /// Something of a user's that is not needed any more.
 pub(crate) type Garbage = Box<dyn Send>;
