@@ -208,6 +208,8 @@ impl Builder {
             let message = "the cache is declared wrongly:";
             return Err(Error::several(ErrorKind::Declaration, message, self.errors));
         }
+        #[cfg(feature = "aws")]
+        self.connections.use_clocks(&self.clock);
         let catalog = Arc::new(Catalog {
             entries: self.definitions,
             patience: self.operation_timeout.saturating_add(GRACE),

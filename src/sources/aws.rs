@@ -3,7 +3,9 @@
 
 mod client;
 mod failure;
+mod http;
 mod place;
+mod pool;
 mod role;
 
 use std::collections::HashMap;
@@ -11,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
@@ -19,14 +20,14 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use self::client::Counted;
+use self::http::{Http, SharedClocks};
 use self::role::Role;
+use crate::clock::Clocks;
 
 pub(crate) use self::client::Client;
 pub(crate) use self::failure::{failure, kind_of};
 pub use self::place::{AwsEntry, Place};
 
-/// Sockets die silently in a freeze, so idle ones are not kept for long. (The SDK keeps them 90 s.)
-const IDLE: Duration = Duration::from_secs(15);
 /// One attempt of a request, of which the SDK makes up to three. (The SDK has no limit.)
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
@@ -34,8 +35,8 @@ const ATTEMPT: Duration = Duration::from_millis(1500);
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     given: SdkConfig,
-    /// Loading its certificates takes a while.
     http_client: SharedHttpClient,
+    clocks: SharedClocks,
     /// Whose credentials have been asked for, so that a role is assumed once for all services.
     identities: SharedIdentityCache,
     roles: Arc<Mutex<HashMap<String, SharedCredentialsProvider>>>,
@@ -43,13 +44,22 @@ pub(crate) struct Aws {
 
 impl Aws {
     pub(crate) fn new(given: &SdkConfig) -> Self {
-        let http_client = given.http_client().unwrap_or_else(http_client);
+        Self::with_clocks(given, SharedClocks::default())
+    }
+
+    fn with_clocks(given: &SdkConfig, clocks: SharedClocks) -> Self {
         Self {
             given: given.clone(),
-            http_client: SharedHttpClient::new(Counted(http_client)),
+            http_client: SharedHttpClient::new(Counted(http_client(given, &clocks))),
+            clocks,
             identities: given.identity_cache().unwrap_or_else(role::identity_cache),
             roles: Arc::default(),
         }
+    }
+
+    /// Measures idle time of connections by these clocks, if no request has been made yet.
+    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
+        self.clocks.get_or_init(|| clocks.clone());
     }
 
     /// The configuration of a client at `place`.
@@ -94,24 +104,36 @@ impl Aws {
 
     /// The same configuration with connections and credentials of its own: none survives a snapshot.
     pub(crate) fn reconnected(&self) -> Self {
-        Self::new(&self.given)
+        Self::with_clocks(&self.given, Arc::clone(&self.clocks))
     }
 }
 
 /// The configuration with timeouts and an HTTP client that suit an environment which freezes: for AWS
 /// clients of your own, in a [`from_fn`](crate::from_fn) or a [`memo`](crate::Cache::memo).
 ///
-/// What it already has of these stays. [`Cache::builder`](crate::Cache::builder) takes the
-/// configuration as you have it, and does this by itself.
+/// An attempt has 1.5 s. A connection is reused until it has been idle for 15 s by either clock of the
+/// machine, so none outlives a freeze. A timeout or an HTTP client that the configuration has stays.
+/// [`Cache::builder`](crate::Cache::builder) takes the configuration as you have it, and does this by
+/// itself.
+///
+/// ```no_run
+/// # async fn example() {
+/// use lambda_cache::sources::freeze_safe;
+///
+/// let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+/// let config = freeze_safe(&aws); // for `aws_sdk_kms::Client::new(&config)`, say
+/// # }
+/// ```
 pub fn freeze_safe(aws: &SdkConfig) -> SdkConfig {
     // Not the client of `Aws`, which counts: such a function is one call, whatever it does.
-    let client = aws.http_client().unwrap_or_else(http_client);
+    let client = http_client(aws, &SharedClocks::default());
     Aws::new(aws).config(&Place::default()).into_builder().http_client(client).build()
 }
 
-fn http_client() -> SharedHttpClient {
-    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-    Builder::new().pool_idle_timeout(IDLE).tls_provider(provider).build_https()
+/// The client that the configuration has, or one that suits an environment which freezes.
+fn http_client(given: &SdkConfig, clocks: &SharedClocks) -> SharedHttpClient {
+    let own = || SharedHttpClient::new(Http::new(Arc::clone(clocks)));
+    given.http_client().unwrap_or_else(own)
 }
 
 #[cfg(test)]

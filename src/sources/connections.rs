@@ -9,6 +9,8 @@ use super::Source;
 #[cfg(feature = "aws")]
 use super::aws::{Aws, Client, Place};
 #[cfg(feature = "aws")]
+use crate::clock::Clocks;
+#[cfg(feature = "aws")]
 use crate::error::{Error, ErrorKind};
 
 type Shared = Arc<dyn Any + Send + Sync>;
@@ -28,6 +30,14 @@ impl Connections {
     #[cfg(feature = "aws")]
     pub(crate) fn to(aws: Aws) -> Self {
         Self { aws: Some(aws), ..Self::default() }
+    }
+
+    /// Measures idle time of connections by the cache's clocks.
+    #[cfg(feature = "aws")]
+    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
+        if let Some(aws) = &self.aws {
+            aws.use_clocks(clocks);
+        }
     }
 
     /// The source of type `S` called `which` (a region, say), made at its first use.
