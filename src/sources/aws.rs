@@ -112,9 +112,9 @@ impl Aws {
 /// clients of your own, in a [`from_fn`](crate::from_fn) or a [`memo`](crate::Cache::memo).
 ///
 /// An attempt has 1.5 s. A connection is reused until it has been idle for 15 s by either clock of the
-/// machine, so none outlives a freeze. A timeout or an HTTP client that the configuration has stays.
-/// [`Cache::builder`](crate::Cache::builder) takes the configuration as you have it, and does this by
-/// itself.
+/// machine, so none outlives a freeze; `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. A
+/// timeout or an HTTP client that the configuration has stays. [`Cache::builder`](crate::Cache::builder)
+/// takes the configuration as you have it, and does this by itself.
 ///
 /// ```no_run
 /// # async fn example() {

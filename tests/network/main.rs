@@ -11,6 +11,7 @@ mod cloud;
 #[path = "../support/process.rs"]
 #[allow(dead_code)]
 mod process;
+mod proxies;
 #[path = "../support/relay.rs"]
 mod relay;
 mod sockets;

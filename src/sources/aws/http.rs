@@ -1,4 +1,5 @@
-//! The HTTP client of AWS clients: TLS, and a [`Pool`] for each pair of timeouts.
+//! The HTTP client of AWS clients: TLS, the proxies that the environment names, and a [`Pool`] for each
+//! pair of timeouts.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
@@ -48,6 +50,7 @@ impl Http {
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .tls_context(self.tls.clone())
             .connector_settings(settings.clone())
+            .proxy_config(ProxyConfig::from_env())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1);
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
