@@ -2,6 +2,7 @@
 //! a service is asked, and what a client's failure means.
 
 mod client;
+mod credentials;
 mod failure;
 mod http;
 mod place;
@@ -20,13 +21,14 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use self::client::Counted;
+use self::credentials::AssumedRole;
 use self::http::{Http, SharedClocks};
-use self::role::Role;
 use crate::clock::Clocks;
 
 pub(crate) use self::client::Client;
 pub(crate) use self::failure::{failure, kind_of};
 pub use self::place::{AwsEntry, Place};
+pub use self::role::Role;
 
 /// One attempt of a request, of which the SDK makes up to three. (The SDK has no limit.)
 const ATTEMPT: Duration = Duration::from_millis(1500);
@@ -39,7 +41,7 @@ pub(crate) struct Aws {
     clocks: SharedClocks,
     /// Whose credentials have been asked for, so that a role is assumed once for all services.
     identities: SharedIdentityCache,
-    roles: Arc<Mutex<HashMap<String, SharedCredentialsProvider>>>,
+    roles: Arc<Mutex<HashMap<Role, SharedCredentialsProvider>>>,
 }
 
 impl Aws {
@@ -52,7 +54,7 @@ impl Aws {
             given: given.clone(),
             http_client: SharedHttpClient::new(Counted(http_client(given, &clocks))),
             clocks,
-            identities: given.identity_cache().unwrap_or_else(role::identity_cache),
+            identities: given.identity_cache().unwrap_or_else(credentials::identity_cache),
             roles: Arc::default(),
         }
     }
@@ -80,7 +82,7 @@ impl Aws {
             .identity_cache(self.identities.clone())
             .build();
         let region = place.region().map(|region| Region::new(region.to_owned()));
-        let credentials = place.role().map(|arn| self.role(arn, &own));
+        let credentials = place.role().map(|role| self.assume(role, &own));
         let (region, credentials) = (
             region.or_else(|| own.region().cloned()),
             credentials.or_else(|| own.credentials_provider()),
@@ -91,10 +93,10 @@ impl Aws {
     }
 
     /// The credentials of a role, which is assumed in the configuration's own region.
-    fn role(&self, arn: &str, own: &SdkConfig) -> SharedCredentialsProvider {
+    fn assume(&self, role: &Role, own: &SdkConfig) -> SharedCredentialsProvider {
         let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        let role = roles.entry(arn.to_owned());
-        role.or_insert_with(|| SharedCredentialsProvider::new(Role::new(arn, own))).clone()
+        let assumed = || SharedCredentialsProvider::new(AssumedRole::new(role, own));
+        roles.entry(role.clone()).or_insert_with(assumed).clone()
     }
 
     /// The configuration's own region.

@@ -15,12 +15,20 @@ use crate::error::{Error, ErrorKind};
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
+/// What tells sources of one type apart.
+#[derive(PartialEq, Eq, Hash)]
+enum Which {
+    Name(String),
+    #[cfg(feature = "aws")]
+    Place(Place),
+}
+
 /// The sources of one cache, each made once and shared by all entries it serves.
 #[derive(Default)]
 pub struct Connections {
     #[cfg(feature = "aws")]
     aws: Option<Aws>,
-    made: HashMap<(TypeId, String), Shared>,
+    made: HashMap<(TypeId, Which), Shared>,
     /// The files that objects are put into.
     #[cfg(feature = "s3")]
     pub(super) files: super::s3::Claims,
@@ -42,7 +50,11 @@ impl Connections {
 
     /// The source of type `S` called `which` (a region, say), made at its first use.
     pub fn shared<S: Source>(&mut self, which: &str, make: impl FnOnce(&Self) -> S) -> Arc<S> {
-        let key = (TypeId::of::<S>(), which.to_owned());
+        self.find_or_make(Which::Name(which.to_owned()), make)
+    }
+
+    fn find_or_make<S: Source>(&mut self, which: Which, make: impl FnOnce(&Self) -> S) -> Arc<S> {
+        let key = (TypeId::of::<S>(), which);
         if let Some(found) = self.made.get(&key)
             && let Ok(source) = Arc::clone(found).downcast()
         {
@@ -74,7 +86,8 @@ impl Connections {
         };
         place.check()?;
         let place = place.canonical(aws.region());
-        Ok(self.shared(&place.to_string(), |_| source(Client::new(aws, place.clone(), client))))
+        let which = Which::Place(place.clone());
+        Ok(self.find_or_make(which, |_| source(Client::new(aws, place, client))))
     }
 }
 
