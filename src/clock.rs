@@ -41,6 +41,13 @@ impl Stamp {
         duration(self.monotonic)
     }
 
+    /// How far the wall clock is ahead of the monotonic one. A freeze that the monotonic clock does not
+    /// see makes this larger.
+    #[cfg(feature = "aws")]
+    pub(crate) fn lead(self) -> i64 {
+        self.wall.saturating_sub(self.monotonic)
+    }
+
     /// This stamp, put back by `duration` on both clocks: how a value is aged by time that neither
     /// clock has seen.
     pub(crate) fn earlier_by(self, duration: Duration) -> Self {

@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_ssm::types::ParameterType;
 use aws_types::region::Region;
-use lambda_cache::sources::{dynamodb, s3, secrets_manager, ssm};
+use lambda_cache::sources::{Role, dynamodb, s3, secrets_manager, ssm};
 use lambda_cache::testing::TestClock;
 use lambda_cache::{Builder, Cache, ErrorKind, Mode};
 use moto::{Moto, REGION};
@@ -140,8 +140,11 @@ async fn accounts_and_regions() {
 
     let mut builder = world.builder();
     let ours = builder.add(ssm::parameter("/app/x"));
-    let theirs = builder.add(ssm::parameter("/app/x").assume_role(arn).name("theirs"));
-    let only = builder.add(ssm::parameter("/app/only").assume_role(arn));
+    let role = Role::new(arn).external_id("shop").session_duration(Duration::from_secs(900));
+    let role = role.session_tag("team", "shop");
+    let theirs = ssm::parameter("/app/x").assume_role(role.clone()).name("theirs");
+    let theirs = builder.add(theirs);
+    let only = builder.add(ssm::parameter("/app/only").assume_role(role));
     let away = builder.add(ssm::parameter("/app/x").region("us-east-1").name("away"));
     let missing = builder.add(ssm::parameter("/app/only").name("missing").lazy());
     let cache = builder.spawn().await.unwrap();

@@ -206,6 +206,8 @@ impl Builder {
             let message = "the cache is declared wrongly:";
             return Err(Error::several(ErrorKind::Declaration, message, self.errors));
         }
+        #[cfg(feature = "aws")]
+        self.connections.use_clocks(&self.clock);
         let timeouts = self.definitions.iter().filter_map(|definition| definition.timeout);
         let longest = timeouts.fold(self.operation_timeout, Duration::max);
         let frozen_after = freshness::frozen_after(longest);

@@ -2,8 +2,11 @@
 //! a service is asked, and what a client's failure means.
 
 mod client;
+mod credentials;
 mod failure;
+mod http;
 mod place;
+mod pool;
 mod role;
 
 use std::collections::HashMap;
@@ -11,7 +14,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::{Builder, tls};
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
@@ -19,14 +21,15 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 
 use self::client::Counted;
-use self::role::Role;
+use self::credentials::AssumedRole;
+use self::http::{Http, SharedClocks};
+use crate::clock::Clocks;
 
 pub(crate) use self::client::Client;
 pub(crate) use self::failure::{failure, kind_of};
 pub use self::place::{AwsEntry, Place};
+pub use self::role::Role;
 
-/// Sockets die silently in a freeze, so idle ones are not kept for long. (The SDK keeps them 90 s.)
-const IDLE: Duration = Duration::from_secs(15);
 /// One attempt of a request, of which the SDK makes up to three. (The SDK has no limit.)
 const ATTEMPT: Duration = Duration::from_millis(1500);
 
@@ -34,22 +37,31 @@ const ATTEMPT: Duration = Duration::from_millis(1500);
 #[derive(Debug, Clone)]
 pub(crate) struct Aws {
     given: SdkConfig,
-    /// Loading its certificates takes a while.
     http_client: SharedHttpClient,
+    clocks: SharedClocks,
     /// Whose credentials have been asked for, so that a role is assumed once for all services.
     identities: SharedIdentityCache,
-    roles: Arc<Mutex<HashMap<String, SharedCredentialsProvider>>>,
+    roles: Arc<Mutex<HashMap<Role, SharedCredentialsProvider>>>,
 }
 
 impl Aws {
     pub(crate) fn new(given: &SdkConfig) -> Self {
-        let http_client = given.http_client().unwrap_or_else(http_client);
+        Self::with_clocks(given, SharedClocks::default())
+    }
+
+    fn with_clocks(given: &SdkConfig, clocks: SharedClocks) -> Self {
         Self {
             given: given.clone(),
-            http_client: SharedHttpClient::new(Counted(http_client)),
-            identities: given.identity_cache().unwrap_or_else(role::identity_cache),
+            http_client: SharedHttpClient::new(Counted(http_client(given, &clocks))),
+            clocks,
+            identities: given.identity_cache().unwrap_or_else(credentials::identity_cache),
             roles: Arc::default(),
         }
+    }
+
+    /// Measures idle time of connections by these clocks, if no request has been made yet.
+    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
+        self.clocks.get_or_init(|| clocks.clone());
     }
 
     /// The configuration of a client at `place`.
@@ -70,7 +82,7 @@ impl Aws {
             .identity_cache(self.identities.clone())
             .build();
         let region = place.region().map(|region| Region::new(region.to_owned()));
-        let credentials = place.role().map(|arn| self.role(arn, &own));
+        let credentials = place.role().map(|role| self.assume(role, &own));
         let (region, credentials) = (
             region.or_else(|| own.region().cloned()),
             credentials.or_else(|| own.credentials_provider()),
@@ -81,10 +93,10 @@ impl Aws {
     }
 
     /// The credentials of a role, which is assumed in the configuration's own region.
-    fn role(&self, arn: &str, own: &SdkConfig) -> SharedCredentialsProvider {
+    fn assume(&self, role: &Role, own: &SdkConfig) -> SharedCredentialsProvider {
         let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        let role = roles.entry(arn.to_owned());
-        role.or_insert_with(|| SharedCredentialsProvider::new(Role::new(arn, own))).clone()
+        let assumed = || SharedCredentialsProvider::new(AssumedRole::new(role, own));
+        roles.entry(role.clone()).or_insert_with(assumed).clone()
     }
 
     /// The configuration's own region.
@@ -94,24 +106,36 @@ impl Aws {
 
     /// The same configuration with connections and credentials of its own: none survives a snapshot.
     pub(crate) fn reconnected(&self) -> Self {
-        Self::new(&self.given)
+        Self::with_clocks(&self.given, Arc::clone(&self.clocks))
     }
 }
 
 /// The configuration with timeouts and an HTTP client that suit an environment which freezes: for AWS
 /// clients of your own, in a [`from_fn`](crate::from_fn) or a [`memo`](crate::Cache::memo).
 ///
-/// What it already has of these stays. [`Cache::builder`](crate::Cache::builder) takes the
-/// configuration as you have it, and does this by itself.
+/// An attempt has 1.5 s. A connection is reused until it has been idle for 15 s by either clock of the
+/// machine, so none outlives a freeze; `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured. A
+/// timeout or an HTTP client that the configuration has stays. [`Cache::builder`](crate::Cache::builder)
+/// takes the configuration as you have it, and does this by itself.
+///
+/// ```no_run
+/// # async fn example() {
+/// use lambda_cache::sources::freeze_safe;
+///
+/// let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+/// let config = freeze_safe(&aws); // for `aws_sdk_kms::Client::new(&config)`, say
+/// # }
+/// ```
 pub fn freeze_safe(aws: &SdkConfig) -> SdkConfig {
     // Not the client of `Aws`, which counts: such a function is one call, whatever it does.
-    let client = aws.http_client().unwrap_or_else(http_client);
+    let client = http_client(aws, &SharedClocks::default());
     Aws::new(aws).config(&Place::default()).into_builder().http_client(client).build()
 }
 
-fn http_client() -> SharedHttpClient {
-    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-    Builder::new().pool_idle_timeout(IDLE).tls_provider(provider).build_https()
+/// The client that the configuration has, or one that suits an environment which freezes.
+fn http_client(given: &SdkConfig, clocks: &SharedClocks) -> SharedHttpClient {
+    let own = || SharedHttpClient::new(Http::new(Arc::clone(clocks)));
+    given.http_client().unwrap_or_else(own)
 }
 
 #[cfg(test)]

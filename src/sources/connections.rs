@@ -9,16 +9,26 @@ use super::Source;
 #[cfg(feature = "aws")]
 use super::aws::{Aws, Client, Place};
 #[cfg(feature = "aws")]
+use crate::clock::Clocks;
+#[cfg(feature = "aws")]
 use crate::error::{Error, ErrorKind};
 
 type Shared = Arc<dyn Any + Send + Sync>;
+
+/// What tells sources of one type apart.
+#[derive(PartialEq, Eq, Hash)]
+enum Which {
+    Name(String),
+    #[cfg(feature = "aws")]
+    Place(Place),
+}
 
 /// The sources of one cache, each made once and shared by all entries it serves.
 #[derive(Default)]
 pub struct Connections {
     #[cfg(feature = "aws")]
     aws: Option<Aws>,
-    made: HashMap<(TypeId, String), Shared>,
+    made: HashMap<(TypeId, Which), Shared>,
     /// The files that objects are put into.
     #[cfg(feature = "s3")]
     pub(super) files: super::s3::Claims,
@@ -30,9 +40,21 @@ impl Connections {
         Self { aws: Some(aws), ..Self::default() }
     }
 
+    /// Measures idle time of connections by the cache's clocks.
+    #[cfg(feature = "aws")]
+    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
+        if let Some(aws) = &self.aws {
+            aws.use_clocks(clocks);
+        }
+    }
+
     /// The source of type `S` called `which` (a region, say), made at its first use.
     pub fn shared<S: Source>(&mut self, which: &str, make: impl FnOnce(&Self) -> S) -> Arc<S> {
-        let key = (TypeId::of::<S>(), which.to_owned());
+        self.find_or_make(Which::Name(which.to_owned()), make)
+    }
+
+    fn find_or_make<S: Source>(&mut self, which: Which, make: impl FnOnce(&Self) -> S) -> Arc<S> {
+        let key = (TypeId::of::<S>(), which);
         if let Some(found) = self.made.get(&key)
             && let Ok(source) = Arc::clone(found).downcast()
         {
@@ -64,7 +86,8 @@ impl Connections {
         };
         place.check()?;
         let place = place.canonical(aws.region());
-        Ok(self.shared(&place.to_string(), |_| source(Client::new(aws, place.clone(), client))))
+        let which = Which::Place(place.clone());
+        Ok(self.find_or_make(which, |_| source(Client::new(aws, place, client))))
     }
 }
 

@@ -46,7 +46,7 @@ use crate::entry::Version;
 use crate::error::ErrorKind;
 
 #[cfg(feature = "aws")]
-pub use aws::{AwsEntry, Place, freeze_safe};
+pub use aws::{AwsEntry, Place, Role, freeze_safe};
 pub use by_key::ByKey;
 pub(crate) use calls::Calls;
 pub use calls::count_call;

@@ -9,9 +9,11 @@
 mod aws;
 mod aws_extension;
 mod client;
+#[path = "../support/cloud.rs"]
 mod cloud;
 mod command_line;
 mod connections;
+mod dead_sockets;
 mod freezes;
 mod go_extension;
 mod in_lambda;
@@ -21,5 +23,7 @@ mod outages;
 #[path = "../support/process.rs"]
 mod process;
 mod refusals;
+#[path = "../support/relay.rs"]
+mod relay;
 mod sidecar;
 mod world;

@@ -7,12 +7,12 @@ use aws_config::SdkConfig;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_types::sdk_config::TimeSource;
-use lambda_cache::sources::ssm;
+use lambda_cache::sources::{Role, dynamodb, ssm};
 use lambda_cache::testing::{Invocations, TestClock};
 use lambda_cache::{Builder, Cache, Clock, ErrorKind, Mode};
 use serde_json::json;
 
-use crate::aws::{Answer, Call};
+use crate::aws::{Answer, Call, HOME};
 use crate::fixture::{HOUR, MINUTE, SECOND, World};
 
 pub(crate) const READER: &str = "arn:aws:iam::111122223333:role/reader";
@@ -98,8 +98,109 @@ async fn a_role_is_assumed_once_for_all_entries_and_regions_that_want_it() {
     assert!(snapshot.get(other).unwrap().is_empty());
     let calls = world.aws.calls();
     assert_eq!(count(&calls), (2, 4), "{calls:?}");
-    let reader = calls.iter().find(|call| call.text.contains("reader")).unwrap();
-    assert!(reader.text.contains("RoleSessionName=lambda-cache"), "{}", reader.text);
+}
+
+/// What an entry with this role asks of STS.
+async fn assumed(role: impl Into<Role>) -> Vec<(String, String)> {
+    let world = world();
+    let mut builder = builder(&world);
+    builder.add(ssm::parameter("/app/x").assume_role(role));
+    builder.spawn().await.unwrap();
+    let calls = world.aws.calls();
+    let call = calls.iter().find(|call| call.service == "sts").unwrap();
+    form_urlencoded::parse(call.text.as_bytes()).into_owned().collect()
+}
+
+const FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
+fn value<'a>(asked: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    asked.iter().find(|(it, _)| it == name).map(|(_, value)| value.as_str())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_the_functions_name_unless_the_role_says_another() {
+    for (function, role, name) in [
+        (Some("shop-frontend"), Role::new(READER), "shop-frontend"),
+        (Some("f"), Role::new(READER), "f-lambda"),
+        (None, Role::new(READER), "lambda-cache"),
+        (Some("shop-frontend"), Role::new(READER).session_name("other"), "other"),
+    ] {
+        let asked = temp_env::async_with_vars([(FUNCTION_NAME, function)], assumed(role)).await;
+        assert_eq!(value(&asked, "RoleSessionName"), Some(name));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_a_role_says_reaches_sts() {
+    let role = Role::new(READER)
+        .external_id("shop:42")
+        .session_duration(15 * MINUTE)
+        .session_tag("team", "shop")
+        .session_tag("stage", "");
+    let asked = assumed(role).await;
+    for (name, expected) in [
+        ("RoleArn", READER),
+        ("ExternalId", "shop:42"),
+        ("DurationSeconds", "900"),
+        ("Tags.member.1.Key", "stage"),
+        ("Tags.member.1.Value", ""),
+        ("Tags.member.2.Key", "team"),
+        ("Tags.member.2.Value", "shop"),
+    ] {
+        assert_eq!(value(&asked, name), Some(expected), "{name}");
+    }
+    let asked = assumed(READER).await;
+    for name in ["ExternalId", "DurationSeconds", "Tags", "Tags.member.1.Key"] {
+        assert_eq!(value(&asked, name), None, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_roles_share_a_session_and_calls_and_others_do_not() {
+    let world = world();
+    let mut builder = builder(&world);
+    let shop = || Role::new(READER).external_id("shop");
+    for (name, role) in [
+        ("a", shop().session_tag("x", "1").session_tag("y", "2")),
+        ("b", shop().session_tag("y", "2").session_tag("x", "1")),
+        ("c", shop()),
+        ("d", READER.into()),
+        ("e", Role::new(READER)),
+    ] {
+        builder.add(ssm::parameter(format!("/app/{name}")).assume_role(role));
+    }
+    let cache = builder.spawn().await.unwrap();
+    assert_eq!(count(&world.aws.calls()), (3, 3));
+    // A memo is no different.
+    world.aws.script(|call| {
+        let empty = r#"{"Responses": {}, "UnprocessedKeys": {}}"#;
+        (call.service == "dynamodb").then(|| Answer::Say(200, empty.to_owned()))
+    });
+    let accounts = dynamodb::items("accounts").key::<String>("id").assume_role(shop());
+    let accounts = cache.memo_from("accounts", accounts);
+    accounts.get(&"42".to_owned()).await.unwrap_err();
+    assert_eq!(count(&world.aws.calls()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_service_is_asked_with_what_sts_gave() {
+    let world = World::new();
+    let ssm = aws_sdk_ssm::Client::new(&world.aws.direct(HOME));
+    let put = ssm.put_parameter().name("/app/x").value("theirs").r#type("String".into());
+    put.send().await.unwrap();
+    let mut builder = world.builder();
+    let own = ssm::parameter("/app/x").name("own").max_age(HOUR);
+    let own = builder.add(own);
+    let role = Role::new(READER).external_id("shop").session_duration(HOUR);
+    let theirs = builder.add(ssm::parameter("/app/x").assume_role(role));
+    let snapshot = builder.spawn().await.unwrap().snapshot().await;
+    assert_eq!(snapshot.get(own).unwrap(), snapshot.get(theirs).unwrap());
+    let calls = world.aws.calls();
+    assert_eq!(count(&calls), (1, 2));
+    let mut keys: Vec<_> = calls.iter().map(|call| (&*call.service, &*call.access_key)).collect();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 3, "STS and one read have the function's own key: {keys:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,15 +274,30 @@ async fn after_a_restore_the_role_is_assumed_anew() {
 }
 
 #[tokio::test]
-async fn what_is_no_role_is_an_error_when_declared() {
+async fn what_sts_would_refuse_is_an_error_when_declared() {
     let world = World::new();
-    for wrong in ["", "reader", "arn:aws:iam::111122223333:user/me"] {
+    let role = || Role::new(READER);
+    for (wrong, expected) in [
+        ("".into(), "ARN of a role"),
+        ("reader".into(), "ARN of a role"),
+        ("arn:aws:iam::111122223333:user/me".into(), "ARN of a role"),
+        (role().external_id("hush hush"), "external id"),
+        (role().session_name("a b"), "session name"),
+        (role().session_duration(MINUTE), "15 minutes to 12 hours"),
+        (role().session_tag("aws:x", "y"), "session tag"),
+    ] {
         let mut builder = builder(&world);
         builder.add(ssm::parameter("/app/x").assume_role(wrong));
         let error = builder.spawn().await.unwrap_err();
         assert_eq!(error.others()[0].kind(), ErrorKind::Declaration);
         assert_eq!(error.others()[0].entry(), Some("x"));
-        assert!(error.to_string().contains("ARN of a role"), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
     }
+    let wrong =
+        dynamodb::items("accounts").key::<String>("id").assume_role(role().session_name("a b"));
+    let cache = builder(&world).spawn().await.unwrap();
+    let error = cache.memo_from("memo", wrong).get(&"42".to_owned()).await.unwrap_err();
+    assert!(error.to_string().contains("session name"), "{error}");
     assert!(world.aws.calls().is_empty());
 }

@@ -1,7 +1,6 @@
 //! Where an entry's service is asked: the region, and in whose name.
 
-use std::fmt;
-
+use super::Role;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{Declare, Entry};
 
@@ -10,7 +9,7 @@ use crate::sources::{Declare, Entry};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     region: Option<String>,
-    role: Option<String>,
+    role: Option<Role>,
 }
 
 impl Place {
@@ -18,16 +17,16 @@ impl Place {
         self.region.as_deref()
     }
 
-    pub(crate) fn role(&self) -> Option<&str> {
-        self.role.as_deref()
+    pub(crate) fn role(&self) -> Option<&Role> {
+        self.role.as_ref()
     }
 
     pub(crate) fn set_region(&mut self, region: String) {
         self.region = Some(region);
     }
 
-    pub(crate) fn set_role(&mut self, arn: String) {
-        self.role = Some(arn);
+    pub(crate) fn set_role(&mut self, role: Role) {
+        self.role = Some(role);
     }
 
     /// The same place by one name: the configuration's own region by name is no other region.
@@ -38,31 +37,11 @@ impl Place {
 
     /// What is wrong with it, if anything.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let invalid = |message| Err(Error::new(ErrorKind::Declaration, message));
-        match (&self.region, &self.role) {
-            (Some(region), _) if region.is_empty() => invalid("the region is empty".to_owned()),
-            (_, Some(role)) if !is_role(role) => invalid(format!(
-                "\"{role}\" is not the ARN of a role, such as \
-                 arn:aws:iam::111122223333:role/reader"
-            )),
-            _ => Ok(()),
+        let invalid = |message| Error::new(ErrorKind::Declaration, message);
+        if self.region.as_deref() == Some("") {
+            return Err(invalid("the region is empty".to_owned()));
         }
-    }
-}
-
-/// `arn:<partition>:iam::<account>:role/<name>`
-fn is_role(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    matches!(&*parts, ["arn", _, "iam", "", account, resource]
-        if account.len() == 12
-            && account.bytes().all(|it| it.is_ascii_digit())
-            && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (region, role) = (self.region().unwrap_or_default(), self.role().unwrap_or_default());
-        write!(f, "{region}|{role}")
+        self.role.as_ref().map_or(Ok(()), |role| role.check().map_err(invalid))
     }
 }
 
@@ -81,29 +60,15 @@ impl<D: AwsEntry, T> Entry<D, T> {
         self
     }
 
-    /// Ask with the rights of this role, in whose account the thing may be; `arn` is the role's full
-    /// ARN.
+    /// Ask with the rights of this role, in whose account the thing may be: its full ARN, or a [`Role`]
+    /// that says more, such as an external id.
     ///
     /// Calls `sts:AssumeRole`, once for all entries with the role, and again shortly before its
     /// credentials expire. The function's own role needs the permission for it, and the role must
-    /// trust the function's.
+    /// trust the function's. The session is named after the function.
     #[must_use]
-    pub fn assume_role(mut self, arn: impl Into<String>) -> Self {
-        self.asks.place().set_role(arn.into());
+    pub fn assume_role(mut self, role: impl Into<Role>) -> Self {
+        self.asks.place().set_role(role.into());
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_role_is_told_by_its_arn() {
-        assert!(is_role("arn:aws:iam::111122223333:role/reader"));
-        assert!(is_role("arn:aws-cn:iam::111122223333:role/path/reader"));
-        for wrong in ["reader", "arn:aws:iam::111122223333:user/me", "arn:aws:iam::1:role/reader"] {
-            assert!(!is_role(wrong), "{wrong}");
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::sources::dynamodb::batch::Wish;
 use crate::sources::dynamodb::content::{Item, Payload};
 use crate::sources::dynamodb::key::{KeyAttribute, KeyValue};
 use crate::sources::dynamodb::{Consistency, DynamoDb, Kind, Manner, Request};
-use crate::sources::{ByKey, Connections, Place};
+use crate::sources::{ByKey, Connections, Place, Role};
 
 /// The items of a table by key, for [`Cache::memo_from`](crate::Cache::memo_from): keys that are
 /// missed or due together share BatchGetItem calls.
@@ -113,8 +113,8 @@ impl<K, T> Items<K, T> {
 
     /// Ask with the rights of this role: as [`Entry::assume_role`](crate::sources::Entry::assume_role).
     #[must_use]
-    pub fn assume_role(mut self, arn: impl Into<String>) -> Self {
-        self.place.set_role(arn.into());
+    pub fn assume_role(mut self, role: impl Into<Role>) -> Self {
+        self.place.set_role(role.into());
         self
     }
 }
