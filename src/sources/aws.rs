@@ -2,7 +2,11 @@
 //! a service is asked, and what a client's failure means.
 
 mod client;
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager", feature = "ssm"))]
+pub(crate) mod culprits;
 mod failure;
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager"))]
+pub(crate) mod permission;
 mod place;
 mod role;
 

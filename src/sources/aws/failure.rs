@@ -1,4 +1,4 @@
-//! What a client's failure means for a request.
+//! What a client's failure means for a request, and for the others of its call.
 
 use std::error::Error as StdError;
 
@@ -21,6 +21,18 @@ where
         _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
     FetchError::new(kind, error.map_service_error(with_message))
+}
+
+/// Whether a call for several items may have been refused for some of them only: the service has
+/// answered, and it is neither the number of requests nor the credentials that it objects to.
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager", feature = "ssm"))]
+pub(crate) fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ServiceError(service) = error else { return false };
+    let status = service.raw().status();
+    let is_refusal = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+    let code = service.err().code().map(plain);
+    let is_other = |code| !is_throttling(code) && !is_about_credentials(code);
+    is_refusal && code.is_some_and(|code| !code.is_empty() && is_other(code))
 }
 
 /// Adds the service's message where the error does not show it.
@@ -55,7 +67,7 @@ fn code_within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a str> {
 
 /// What a service's error code means.
 pub(crate) fn kind_of(code: &str) -> ErrorKind {
-    let code = code.trim_end_matches("Exception");
+    let code = plain(code);
     match code {
         _ if is_throttling(code) => ErrorKind::Throttled,
         _ if is_about_credentials(code) => ErrorKind::Denied,
@@ -67,6 +79,10 @@ pub(crate) fn kind_of(code: &str) -> ErrorKind {
         _ if code.ends_with("NotFound") || code.starts_with("NoSuch") => ErrorKind::NotFound,
         _ => ErrorKind::Source,
     }
+}
+
+fn plain(code: &str) -> &str {
+    code.trim_end_matches("Exception")
 }
 
 /// The codes that the SDK takes for throttling, and what else has the word in it.
