@@ -56,7 +56,8 @@ pub(crate) trait BatchCall<K>: Sync {
         tenths(&items)
     }
 
-    /// Told of a call that was refused although all of its items were then accepted, these `alone`.
+    /// Called for a call that was refused although all its items were then accepted: these `alone`,
+    /// the others together.
     fn refused_without_culprit(&self, _failure: &FetchError, _alone: &[&K]) {}
 }
 
@@ -66,12 +67,12 @@ pub(crate) fn tenths<K: Clone>(items: &[K]) -> Vec<Vec<K>> {
 
 /// Why a call failed, and which of its items that concerns.
 pub(crate) enum CallError {
-    /// Any call would have failed now, for whatever items.
-    Call(FetchError),
+    /// Any call would have failed now, whatever its items.
+    AnyCall(FetchError),
     /// At least one of the items is refused.
-    Some(FetchError),
+    SomeItems(FetchError),
     /// Each of the items is refused.
-    Each(FetchError),
+    AllItems(FetchError),
 }
 
 impl CallError {
@@ -80,14 +81,14 @@ impl CallError {
         E: ProvideErrorMetadata + CreateUnhandledError + StdError + Send + Sync + 'static,
     {
         match may_concern_some(&error) {
-            true => Self::Some(failure(error)),
-            false => Self::Call(failure(error)),
+            true => Self::SomeItems(failure(error)),
+            false => Self::AnyCall(failure(error)),
         }
     }
 
     pub(crate) fn into_failure(self) -> FetchError {
         match self {
-            Self::Call(failure) | Self::Some(failure) | Self::Each(failure) => failure,
+            Self::AnyCall(failure) | Self::SomeItems(failure) | Self::AllItems(failure) => failure,
         }
     }
 }
@@ -142,7 +143,7 @@ impl<K: Clone + Eq + Hash + Send + Sync> Culprits<K> {
     ) -> Results<K, C::Answer> {
         let mut results = Vec::new();
         let mut refused = Vec::new();
-        // With how many others.
+        // How many others shared the call that was accepted.
         let mut accepted: HashMap<K, usize> = HashMap::new();
         while !calls.is_empty() {
             let of_split = !refused.is_empty();
@@ -155,7 +156,7 @@ impl<K: Clone + Eq + Hash + Send + Sync> Culprits<K> {
                         accepted.extend(items.iter().map(|item| (item.clone(), others)));
                         results.extend(items.into_iter().zip(answers));
                     }
-                    Err(CallError::Some(failure)) if items.len() > 1 => {
+                    Err(CallError::SomeItems(failure)) if items.len() > 1 => {
                         calls.extend(operation.split(items.clone()));
                         refused.push((items, failure));
                     }
@@ -186,8 +187,8 @@ impl<K: Clone + Eq + Hash + Send + Sync> Culprits<K> {
         let outcome = operation.call(&items).await;
         match &outcome {
             Ok(_) => self.forget(&items),
-            Err(CallError::Each(failure)) => self.remember(&items, failure, of_split),
-            Err(CallError::Some(failure)) if items.len() == 1 => {
+            Err(CallError::AllItems(failure)) => self.remember(&items, failure, of_split),
+            Err(CallError::SomeItems(failure)) if items.len() == 1 => {
                 self.remember(&items, failure, of_split);
             }
             Err(_) => {}
@@ -213,10 +214,12 @@ impl<K: Clone + Eq + Hash + Send + Sync> Culprits<K> {
         let (mut results, (rest, outcome)) = join(alone, together).await;
         match outcome {
             Ok(answers) => results.extend(rest.into_iter().zip(answers)),
-            Err(CallError::Some(_)) if !results.iter().any(|(item, _)| self.contains(item)) => {
+            Err(CallError::SomeItems(_))
+                if !results.iter().any(|(item, _)| self.contains(item)) =>
+            {
                 results.extend(self.resolve(operation, operation.split(rest)).await);
             }
-            Err(CallError::Some(failure)) => {
+            Err(CallError::SomeItems(failure)) => {
                 let own = |item: K| {
                     let failure = self.failure_of(&item).unwrap_or_else(|| failure.clone());
                     (item, Err(failure))
@@ -287,3 +290,6 @@ impl<K> fmt::Debug for Culprits<K> {
         f.debug_struct("Culprits").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

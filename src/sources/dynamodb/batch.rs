@@ -83,7 +83,7 @@ pub(super) fn plan(wishes: Vec<Wish>) -> Vec<Vec<Wish>> {
 fn refused(error: SdkError<BatchGetItemError>, wishes: &[&Wish]) -> CallError {
     let is_one_table = wishes.iter().all(|wish| wish.table == wishes[0].table);
     match error.code() {
-        Some("ResourceNotFoundException") if is_one_table => CallError::Each(failure(error)),
+        Some("ResourceNotFoundException") if is_one_table => CallError::AllItems(failure(error)),
         _ => CallError::new(error),
     }
 }
@@ -133,7 +133,7 @@ type Asked<'a> = (Vec<(&'a Wish, Option<Item>)>, Vec<&'a Wish>);
 async fn ask<'a>(client: &Client, wishes: &[&'a Wish]) -> Result<Asked<'a>, CallError> {
     let call = client.batch_get_item().set_request_items(Some(tables(wishes)));
     let answer = call.send().await.map_err(|error| refused(error, wishes))?;
-    let unusable = |error| CallError::Call(FetchError::new(ErrorKind::Source, error));
+    let unusable = |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error));
     sort_out(answer, wishes).map_err(unusable)
 }
 
