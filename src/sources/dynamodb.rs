@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and for each where the service refuses the batch; `dynamodb:Query` for [`query`], as many pages as it has |
+//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and on tables where the role may not use `BatchGetItem`; `dynamodb:Query` for [`query`], as many pages as it has |
 //! | permissions | those of the same names on the tables; `dynamodb:Query` on the index, where one is named |
 //! | version | a digest of the item's content |
 //! | promise of the service | eventually consistent, or strongly with [`consistent`](super::Entry::consistent) |
@@ -10,6 +10,9 @@
 //! Keys that DynamoDB leaves unprocessed, for lack of throughput or of room in its answer, are asked
 //! for again after a pause. After four calls in a row that processed none they have failed as
 //! throttled ([`ErrorKind::Throttled`](crate::ErrorKind::Throttled)), and they alone.
+//!
+//! An item for which DynamoDB refuses a whole batch, such as a key that is not of the table's type,
+//! fails alone: it is found by splitting the batch, once, and has calls of its own from then on.
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Account { name: String }

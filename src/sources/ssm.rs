@@ -7,6 +7,10 @@
 //! | version | the parameter's number |
 //! | promise of the service | eventually consistent: "fresh" is at best as fresh as its answer |
 //!
+//! SSM refuses a whole call for one parameter that is forbidden, undecryptable or malformed. Such a
+//! parameter fails alone: it is found by asking for the call's names one by one, once, and has calls
+//! of its own until it is allowed again.
+//!
 //! ```no_run
 //! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
 //! use lambda_cache::{Cache, sources::ssm};
@@ -20,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod assign;
 mod by_name;
 mod entries;
 mod names;

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::error::ParameterNotFound;
 
+use super::assign::assign;
 use super::parameters::{self, Found};
 use super::{Decryption, Payload, Request, plan};
 use crate::error::ErrorKind;
@@ -44,7 +45,7 @@ impl BatchCall<String> for GetParameters<'_> {
         let invalid = answer.invalid_parameters.unwrap_or_default();
         let valid: Vec<&str> =
             names.iter().filter(|name| !invalid.contains(name)).map(String::as_str).collect();
-        let mut found = parameters::assign(&valid, answer.parameters.unwrap_or_default());
+        let mut found = assign(&valid, answer.parameters.unwrap_or_default());
         let result = |name: &String| match found.remove(name.as_str()) {
             Some(found) => Ok(found),
             None if invalid.contains(name) => Err(missing(name)),

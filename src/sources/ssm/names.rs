@@ -2,7 +2,6 @@
 //!
 //! A name that breaks them makes the service refuse the whole call that it is in.
 
-use super::parameters::without_selector;
 use crate::error::{Error, ErrorKind};
 
 /// How many characters a name or an ARN has at most, with its selector.
@@ -37,6 +36,14 @@ pub(super) fn check_path(path: &str) -> Result<(), Error> {
     match fault {
         None => Ok(()),
         Some(fault) => Err(invalid(&format!("path \"{}\": {fault}", shown(path)))),
+    }
+}
+
+/// A name or an ARN, and the version or the label that follows its colon.
+pub(super) fn without_selector(asked: &str) -> (&str, Option<&str>) {
+    match asked.rsplit_once(':') {
+        Some((name, selector)) if !selector.contains('/') => (name, Some(selector)),
+        _ => (asked, None),
     }
 }
 

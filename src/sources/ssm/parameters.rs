@@ -7,7 +7,6 @@ use std::time::UNIX_EPOCH;
 use aws_sdk_ssm::types::Parameter;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::names;
 use crate::entry::Version;
 
 /// One parameter, as the service gave it.
@@ -17,7 +16,7 @@ pub(super) struct Found {
     pub(super) name: String,
     pub(super) value: SecretString,
     /// `None` for what has no versions of its own, such as a referenced secret.
-    version: Option<Version>,
+    pub(super) version: Option<Version>,
 }
 
 impl Found {
@@ -39,78 +38,6 @@ impl fmt::Debug for Found {
             .field("name", &self.name)
             .field("version", &self.version)
             .finish_non_exhaustive()
-    }
-}
-
-/// Finds what was asked for among what came.
-///
-/// The service says of each parameter by which selector it was found. Emulators do not, and call a
-/// referenced secret by its own name; there a parameter is told by its number, or by being the only
-/// one left. No parameter is the answer to two selectors, and what cannot be told is left out.
-pub(super) fn assign<'a>(asked: &[&'a str], parameters: Vec<Parameter>) -> HashMap<&'a str, Found> {
-    let mut left = parameters;
-    // The newest is what a plain name means.
-    left.sort_by_key(|parameter| std::cmp::Reverse(parameter.version));
-    let mut assigned: HashMap<&str, Found> = HashMap::new();
-    let ways: [fn(&str, &Parameter, &[Parameter]) -> bool; 3] = [is_named, is_numbered, is_last];
-    for is in ways {
-        let mut selectors: HashMap<usize, Option<&str>> = HashMap::new();
-        for &name in asked {
-            if assigned.contains_key(name) {
-                continue;
-            }
-            let (_, selector) = without_selector(name);
-            // Asked for by name and by ARN, a parameter may be answered once for both.
-            let is_free =
-                |index: &usize| selectors.get(index).is_none_or(|&other| other == selector);
-            let mut indices = 0..left.len();
-            let index = indices.find(|index| is(name, &left[*index], &left) && is_free(index));
-            if let Some(index) = index
-                && let Some(found) = Found::new(left[index].clone())
-            {
-                assigned.insert(name, found);
-                selectors.insert(index, selector);
-            }
-        }
-        let mut index = 0..;
-        left.retain(|_| index.next().is_none_or(|index| !selectors.contains_key(&index)));
-    }
-    assigned
-}
-
-/// By name or ARN, with its selector.
-fn is_named(asked: &str, parameter: &Parameter, _: &[Parameter]) -> bool {
-    let selector = parameter.selector().unwrap_or_default();
-    [parameter.name(), parameter.arn()]
-        .into_iter()
-        .flatten()
-        .any(|name| asked.strip_prefix(name).is_some_and(|rest| rest == selector))
-}
-
-/// By name and number.
-fn is_numbered(asked: &str, parameter: &Parameter, _: &[Parameter]) -> bool {
-    let (name, selector) = without_selector(asked);
-    is_called(name, parameter) && selector == Some(&*parameter.version.to_string())
-}
-
-/// By name alone, if no other version of it is left.
-fn is_last(asked: &str, parameter: &Parameter, left: &[Parameter]) -> bool {
-    let (name, _) = without_selector(asked);
-    let is_same = |other: &Parameter| !is_called(name, other) || other.version == parameter.version;
-    is_called(name, parameter) && left.iter().all(is_same)
-}
-
-fn is_called(name: &str, parameter: &Parameter) -> bool {
-    let secret = name.strip_prefix(names::SECRET);
-    let names = [parameter.name(), parameter.arn()];
-    names.into_iter().flatten().any(|it| it == name || Some(it) == secret)
-}
-
-/// A name or an ARN, and the version or the label that follows its colon.
-pub(super) fn without_selector(asked: &str) -> (&str, Option<&str>) {
-    match asked.rsplit_once(':') {
-        Some((name, selector)) if !selector.contains('/') => (name, Some(selector)),
-        _ => (asked, None),
     }
 }
 
@@ -240,54 +167,6 @@ mod tests {
         assert_eq!(parameters.get("x"), None);
         assert_eq!(parameters.get("/prod/x"), Some("p"));
         assert_eq!(parameters.get("/test/x"), Some("t"));
-    }
-
-    /// Version `version` of `/x` as an emulator gives it: without the selector it was found by.
-    fn version_of_x(version: i64) -> Parameter {
-        let parameter = Parameter::builder().name("/x").value(format!("version {version}"));
-        parameter.arn("arn:aws:ssm:r:1:parameter/x").version(version).build()
-    }
-
-    /// The versions that `asked` are answered with.
-    fn assigned(asked: &[&str], answer: &[i64]) -> Vec<Option<String>> {
-        let found = assign(asked, answer.iter().map(|&version| version_of_x(version)).collect());
-        let version = |name: &&str| Some(found.get(name)?.version.as_ref()?.to_string());
-        asked.iter().map(version).collect()
-    }
-
-    fn versions<const N: usize>(of: [Option<&str>; N]) -> Vec<Option<String>> {
-        of.map(|version| version.map(str::to_owned)).to_vec()
-    }
-
-    #[test]
-    fn no_answer_goes_to_two_selectors() {
-        let both = assigned(&["/x:live", "/x:old"], &[2]);
-        assert_eq!(both.iter().flatten().count(), 1, "{both:?}");
-    }
-
-    #[test]
-    fn versions_that_nothing_tells_apart_are_nobodys() {
-        assert_eq!(assigned(&["/x:live", "/x:old"], &[2, 1]), versions([None, None]));
-    }
-
-    #[test]
-    fn one_version_under_two_selectors_is_answered_twice() {
-        assert_eq!(assigned(&["/x", "/x:live"], &[3, 3]), versions([Some("3"), Some("3")]));
-        assert_eq!(assigned(&["/x:3", "/x:live"], &[3, 3]), versions([Some("3"), Some("3")]));
-    }
-
-    #[test]
-    fn selectors_are_told_apart_by_what_is_left() {
-        let asked = ["/x:live", "/x", "/x:1"];
-        assert_eq!(assigned(&asked, &[1, 3, 2]), versions([Some("2"), Some("3"), Some("1")]));
-    }
-
-    #[test]
-    fn a_name_and_its_arn_may_share_an_answer() {
-        let arn = "arn:aws:ssm:r:1:parameter/x";
-        assert_eq!(assigned(&["/x", arn], &[3]), versions([Some("3"), Some("3")]));
-        let (name, arn) = ("/x:2", format!("{arn}:2"));
-        assert_eq!(assigned(&[name, &arn], &[2]), versions([Some("2"), Some("2")]));
     }
 
     #[test]

@@ -48,7 +48,7 @@ async fn one_session_serves_all_entries_of_a_configuration() {
     assert_eq!(snapshot.get(json).unwrap().limit, 7);
     assert_eq!(operations(&world.aws.calls()), "SG");
     for n in 0..3 {
-        deployed.deploy(&format!(r#"{{"limit": {n}}}"#));
+        deployed.deploy(format!(r#"{{"limit": {n}}}"#));
         world.clock.advance(MINUTE);
         assert_eq!(cache.snapshot().await.get(json).unwrap().limit, n);
     }
