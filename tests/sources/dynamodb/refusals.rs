@@ -78,10 +78,10 @@ async fn a_key_of_another_type_in_one_call_with_others_fails_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_item_has_a_call_of_its_own_from_then_on_and_the_others_keep_theirs() {
-    let world = world(100).await;
+    let world = world(60).await;
     world.aws.script(refuse_numbers);
     let mut builder = world.builder();
-    let good = add(&mut builder, 100);
+    let good = add(&mut builder, 60);
     let number = dynamodb::item("accounts").key("id", 7).name("number").in_background();
     let number = builder.add(number);
     let cache = builder.spawn().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_refused_item_has_a_call_of_its_own_from_then_on_and_the_others_keep_t
         world.clock.advance(MINUTE);
         world.aws.calls();
         let snapshot = cache.snapshot().await;
-        assert_eq!(sizes(&world.aws.calls()), [100, 1]);
+        assert_eq!(sizes(&world.aws.calls()), [60, 1]);
         assert!(good.iter().all(|&key| snapshot.get(key).is_ok()));
         assert!(snapshot.get(number).is_err());
     }
