@@ -60,6 +60,12 @@ impl BatchCall<String> for GetParameters<'_> {
 
 /// The answer to one request from those to its names.
 fn gather(names: &[String], found: &HashMap<String, Result<Found, FetchError>>) -> Fetch<Payload> {
+    // The error of one name says more than that it is missing, if the service did.
+    if let [name] = names
+        && let Some(Err(error)) = found.get(name)
+    {
+        return Err(error.clone());
+    }
     let mut parameters = Vec::with_capacity(names.len());
     let mut absent = Vec::new();
     let mut failed = Vec::new();
@@ -73,7 +79,7 @@ fn gather(names: &[String], found: &HashMap<String, Result<Found, FetchError>>) 
     match &*failed {
         [] => {}
         [(_, error), ..] if failed.len() == names.len() => return Err((*error).clone()),
-        // Which of several it is, not every error of the service says.
+        // Not every error of the service says which of several names it is about.
         [(_, error), ..] => {
             let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
             let operation = format!("ssm:GetParameters {}", names.join(", "));

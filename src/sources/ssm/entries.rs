@@ -14,7 +14,8 @@ use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 /// One parameter as text: a String, a StringList's items with their commas, or a SecureString,
 /// decrypted.
 ///
-/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it.
+/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it. A name that
+/// breaks Parameter Store's rules is an error at [`spawn`](crate::Builder::spawn).
 pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
     let asks = OneParameter {
         name: name.into(),
