@@ -45,7 +45,7 @@ pub enum ErrorKind {
     NotLoaded,
     /// The source says that there is no such thing.
     NotFound,
-    /// The source refuses access.
+    /// The source refuses access, or does not accept the credentials.
     Denied,
     /// The source asks for fewer requests.
     Throttled,
@@ -72,9 +72,10 @@ impl ErrorKind {
         match self {
             Self::NotLoaded => Some("read it with `Cache::get`, which waits for its first fetch"),
             Self::NotFound => Some("check its name, region and account"),
-            Self::Denied => {
-                Some("check the function's role and, for encrypted values, the KMS key's policy")
-            }
+            Self::Denied => Some(
+                "check the credentials, the permissions of the function's role and, for encrypted \
+                 values, the KMS key's policy",
+            ),
             Self::Throttled => Some("raise the service's limit or the entry's max age"),
             Self::Timeout => Some("check the network path (VPC endpoints, NAT) and the timeouts"),
             Self::Decode => {
@@ -209,8 +210,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "entry \"greeting\": ssm:GetParameters /app/greeting failed (its value is 75.0s old, \
-             max age 60s): AccessDeniedException; check the function's role and, \
-             for encrypted values, the KMS key's policy"
+             max age 60s): AccessDeniedException; check the credentials, the permissions of the \
+             function's role and, for encrypted values, the KMS key's policy"
         );
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert_eq!(error.entry(), Some("greeting"));

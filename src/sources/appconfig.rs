@@ -10,6 +10,9 @@
 //! A session may be asked again after 15 seconds at the soonest, and is. An entry with a shorter max
 //! age, and a forced refresh, start another session instead.
 //!
+//! Flags with variants cannot be read: AppConfig sends a configuration that has any as Amazon Ion,
+//! with rules that only the AppConfig Agent evaluates. The error says so.
+//!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Settings { limit: u32 }
 //! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
@@ -28,6 +31,7 @@
 mod entries;
 mod flags;
 mod session;
+mod variants;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -3,8 +3,12 @@
 
 mod client;
 mod credentials;
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager", feature = "ssm"))]
+pub(crate) mod culprits;
 mod failure;
 mod http;
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager"))]
+pub(crate) mod permission;
 mod place;
 mod pool;
 mod role;

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and for each where the service refuses the batch; `dynamodb:Query` for [`query`], as many pages as it has |
+//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and on tables where the role may not use `BatchGetItem`; `dynamodb:Query` for [`query`], as many pages as it has |
 //! | permissions | those of the same names on the tables; `dynamodb:Query` on the index, where one is named |
 //! | version | a digest of the item's content |
 //! | promise of the service | eventually consistent, or strongly with [`consistent`](super::Entry::consistent) |
@@ -10,6 +10,9 @@
 //! Keys that DynamoDB leaves unprocessed, for lack of throughput or of room in its answer, are asked
 //! for again after a pause. After four calls in a row that processed none they have failed as
 //! throttled ([`ErrorKind::Throttled`](crate::ErrorKind::Throttled)), and they alone.
+//!
+//! An item for which DynamoDB refuses a whole batch, such as a key that is not of the table's type,
+//! fails alone: it is found by splitting the batch, once, and has calls of its own from then on.
 //!
 //! ```no_run
 //! # #[derive(serde::Deserialize)] struct Account { name: String }
@@ -33,6 +36,7 @@ mod content;
 mod entries;
 mod identity;
 mod key;
+mod lookup;
 mod number;
 mod query;
 
@@ -40,11 +44,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
-use futures_util::future::join_all;
 
 use self::batch::Wish;
+use self::lookup::Lookup;
 use self::query::Range;
-use super::aws::{self, Place, failure};
+use super::aws::{self, Place};
 use super::{BoxFuture, Connections, Fetch, Fetched, Source, Wanted};
 use crate::error::Error;
 
@@ -54,13 +58,11 @@ pub use entries::{OneItem, OneQuery, item, query};
 pub use key::{KeyAttribute, KeyValue};
 pub use query::Condition;
 
-/// Single calls that are made at once where a batch is refused.
-const AT_ONCE: usize = 16;
-
 /// DynamoDB at one [`Place`], as a [`Source`].
 #[derive(Debug)]
 pub struct DynamoDb {
     client: aws::Client<Client>,
+    lookup: Lookup,
 }
 
 /// What one fetch asks DynamoDB for.
@@ -104,7 +106,7 @@ impl Manner {
 
 impl DynamoDb {
     fn at(place: Place, connections: &mut Connections) -> Result<Arc<Self>, Error> {
-        connections.service(place, Client::new, |client| Self { client })
+        connections.service(place, Client::new, |client| Self { client, lookup: Lookup::default() })
     }
 }
 
@@ -131,7 +133,7 @@ impl Source for DynamoDb {
             }
         }
         let requests = |wishes: Vec<Wish>| wishes.into_iter().map(|it| Request(Kind::Item(it)));
-        batches.extend(batch::plan(wishes).into_iter().map(|it| requests(it).collect()));
+        batches.extend(self.lookup.plan(wishes).into_iter().map(|it| requests(it).collect()));
         batches
     }
 
@@ -146,49 +148,19 @@ impl Source for DynamoDb {
                     Kind::Query(range) => fetched.push(fetch_range(&client, &range).await),
                 }
             }
-            fetched.extend(fetch_items(&client, &wishes).await);
+            let mut looked = self.lookup.fetch(&client, wishes.clone()).await;
+            fetched.extend(wishes.iter().filter_map(|wish| looked.remove(wish)).map(|item| {
+                let item = item?;
+                Ok(Payload::Item(item).fetched())
+            }));
             fetched
         })
     }
 
     fn reset(&self) {
         self.client.reset();
+        self.lookup.reset();
     }
-}
-
-/// Items in one call. What the service refuses as a whole for one of them is asked for one by one, so
-/// that the others do not suffer.
-async fn fetch_items(client: &Client, wishes: &[Wish]) -> Vec<Fetch<Payload>> {
-    if wishes.len() > 1 {
-        match batch::get(client, wishes).await {
-            Ok(looked) => {
-                let fetched = |item| Payload::Item(item).fetched();
-                return looked.into_iter().map(|it| it.map(fetched)).collect();
-            }
-            Err(refused) if !refused.may_concern_one => {
-                return wishes.iter().map(|_| Err(refused.failure.clone())).collect();
-            }
-            Err(_) => {}
-        }
-    }
-    let mut fetched = Vec::with_capacity(wishes.len());
-    for some in wishes.chunks(AT_ONCE) {
-        fetched.extend(join_all(some.iter().map(|wish| fetch_item(client, wish))).await);
-    }
-    fetched
-}
-
-async fn fetch_item(client: &Client, wish: &Wish) -> Fetch<Payload> {
-    let (projection, names) = batch::projection(&wish.manner.projection);
-    let call = client
-        .get_item()
-        .table_name(&wish.table)
-        .set_key(Some(wish.key_attributes()))
-        .consistent_read(wish.manner.is_consistent())
-        .set_projection_expression(projection)
-        .set_expression_attribute_names(names);
-    let answer = call.send().await.map_err(failure)?;
-    Ok(Payload::Item(answer.item.map(Item::new)).fetched())
 }
 
 async fn fetch_range(client: &Client, range: &Range) -> Fetch<Payload> {

@@ -172,8 +172,8 @@ impl FetchError {
 
 impl FetchError {
     /// The same failure, of an operation that is not the request's own.
-    pub(crate) fn of(self, operation: &'static str) -> Self {
-        let cause = OfOperation { operation, cause: self.cause };
+    pub(crate) fn of(self, operation: impl Into<String>) -> Self {
+        let cause = OfOperation { operation: operation.into(), cause: self.cause };
         Self { kind: self.kind, cause: Arc::new(cause) }
     }
 }
@@ -181,7 +181,7 @@ impl FetchError {
 /// Which operation something is the failure of.
 #[derive(Debug)]
 struct OfOperation {
-    operation: &'static str,
+    operation: String,
     cause: Arc<dyn StdError + Send + Sync>,
 }
 

@@ -32,7 +32,7 @@ mod batching;
 mod content;
 mod entries;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,8 +42,10 @@ use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use futures_util::future::join_all;
 
+use self::batch::CurrentValues;
 use self::batching::Batching;
 use self::content::Found;
+use super::aws::culprits::Culprits;
 use super::aws::{self, Place, failure};
 use super::{BoxFuture, Connections, Fetch, FetchError, Source, Wanted};
 use crate::entry::Version;
@@ -64,6 +66,8 @@ const ATTEMPTS: usize = 3;
 pub struct SecretsManager {
     client: aws::Client<Client>,
     batching: Batching,
+    /// The secrets for which it refuses a whole batch.
+    culprits: Culprits<String>,
 }
 
 /// What one fetch asks Secrets Manager for.
@@ -91,7 +95,8 @@ enum Rotation {
 
 impl SecretsManager {
     fn at(place: Place, connections: &mut Connections) -> Result<Arc<Self>, Error> {
-        let source = |client| Self { client, batching: Batching::default() };
+        let source =
+            |client| Self { client, batching: Batching::default(), culprits: Culprits::default() };
         connections.service(place, Client::new, source)
     }
 }
@@ -117,7 +122,10 @@ impl Source for SecretsManager {
     fn plan(&self, due: Vec<Request>) -> Vec<Vec<Request>> {
         let (current, other): (Vec<_>, Vec<_>) =
             due.into_iter().partition(|request| request.which == Which::Current);
-        let batches = current.chunks(batch::LIMIT).map(<[_]>::to_vec);
+        let (refused, current): (Vec<_>, Vec<_>) =
+            current.into_iter().partition(|request| self.culprits.contains(&request.secret));
+        let batches = [current, refused];
+        let batches = batches.iter().flat_map(|it| it.chunks(batch::LIMIT)).map(<[_]>::to_vec);
         batches.chain(other.into_iter().map(|request| vec![request])).collect()
     }
 
@@ -141,6 +149,7 @@ impl Source for SecretsManager {
     fn reset(&self) {
         self.client.reset();
         self.batching.reset();
+        self.culprits.reset();
     }
 }
 
@@ -160,34 +169,11 @@ impl SecretsManager {
             }
         }
         // With and without its rotation followed, one secret is asked for twice.
-        let secrets: BTreeSet<&str> = batch.iter().map(|it| &*it.request.secret).collect();
-        let secrets: Vec<&str> = secrets.into_iter().collect();
-        let found = self.current(client, &secrets).await;
-        batch.iter().map(|it| Ok(found[&*it.request.secret].clone()?.fetched())).collect()
-    }
-
-    /// Current values: in one call where that is possible.
-    async fn current<'a>(
-        &self,
-        client: &Client,
-        secrets: &[&'a str],
-    ) -> HashMap<&'a str, Result<Found, FetchError>> {
-        if secrets.len() > 1 && self.batching.is_on() {
-            match batch::current(client, secrets).await {
-                Ok(found) => {
-                    self.batching.succeeded();
-                    return found;
-                }
-                Err(error) if self.batching.falls_back(&error) => {}
-                Err(error) => {
-                    let failure = failure(error);
-                    return secrets.iter().map(|&it| (it, Err(failure.clone()))).collect();
-                }
-            }
-        }
-        let found = secrets.iter().map(|secret| one(client, secret, None, None));
-        let found = join_all(found).await.into_iter().map(|it| it.map_err(failure));
-        secrets.iter().copied().zip(found).collect()
+        let secrets: BTreeSet<&String> = batch.iter().map(|it| &it.request.secret).collect();
+        let secrets = secrets.into_iter().cloned().collect();
+        let call = CurrentValues { client, batching: &self.batching };
+        let found = self.culprits.ask(&call, secrets).await;
+        batch.iter().map(|it| Ok(found[&it.request.secret].clone()?.fetched())).collect()
     }
 }
 

@@ -7,6 +7,10 @@
 //! | version | the parameter's number |
 //! | promise of the service | eventually consistent: "fresh" is at best as fresh as its answer |
 //!
+//! SSM refuses a whole call for one parameter that is forbidden, undecryptable or malformed. Such a
+//! parameter fails alone: it is found by asking for the call's names one by one, once, and has calls
+//! of its own until it is allowed again.
+//!
 //! ```no_run
 //! # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_cache::Error> {
 //! use lambda_cache::{Cache, sources::ssm};
@@ -20,22 +24,23 @@
 //! # Ok(()) }
 //! ```
 
+mod assign;
+mod by_name;
 mod entries;
+mod names;
 mod parameters;
 mod plan;
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_ssm::Client;
-use aws_sdk_ssm::types::error::ParameterNotFound;
-use futures_util::future::join_all;
 
+use super::aws::culprits::Culprits;
 use super::aws::{self, Place, failure};
-use super::{BoxFuture, Connections, Fetch, FetchError, Fetched, Source, Wanted};
+use super::{BoxFuture, Connections, Fetch, Fetched, Source, Wanted};
 use crate::decode::DecodeError;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 pub use entries::{OneParameter, ParameterPath, SeveralParameters, parameter, parameters, path};
 use parameters::Found;
@@ -45,6 +50,10 @@ pub use parameters::Parameters;
 #[derive(Debug)]
 pub struct Ssm {
     client: aws::Client<Client>,
+    /// The names that SSM refuses to give decrypted, ...
+    decrypted: Culprits<String>,
+    /// ... and those that it refuses to give as they are stored.
+    as_stored: Culprits<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +86,29 @@ pub struct Payload(Vec<Found>);
 
 impl Ssm {
     fn at(place: Place, connections: &mut Connections) -> Result<Arc<Self>, Error> {
-        connections.service(place, Client::new, |client| Self { client })
+        let source = |client| Self {
+            client,
+            decrypted: Culprits::default(),
+            as_stored: Culprits::default(),
+        };
+        connections.service(place, Client::new, source)
+    }
+
+    fn culprits(&self, decryption: Decryption) -> &Culprits<String> {
+        match decryption {
+            Decryption::Decrypted => &self.decrypted,
+            Decryption::AsStored => &self.as_stored,
+        }
+    }
+
+    fn has_culprit(&self, request: &Request) -> bool {
+        match &request.0 {
+            Kind::Names(decryption, names) => {
+                let culprits = self.culprits(*decryption);
+                names.iter().any(|name| culprits.contains(name))
+            }
+            Kind::Path(..) => false,
+        }
     }
 }
 
@@ -104,7 +135,9 @@ impl Source for Ssm {
     type Payload = Payload;
 
     fn plan(&self, due: Vec<Request>) -> Vec<Vec<Request>> {
-        plan::batches(due)
+        let (refused, others): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|request| self.has_culprit(request));
+        [others, refused].into_iter().flat_map(plan::batches).collect()
     }
 
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
@@ -112,7 +145,9 @@ impl Source for Ssm {
         Box::pin(async move {
             match batch.first().map(|wanted| &wanted.request.0) {
                 Some(Kind::Path(depth, path)) => vec![by_path(&client, *depth, path).await],
-                Some(Kind::Names(decryption, _)) => by_name(&client, *decryption, &batch).await,
+                Some(Kind::Names(decryption, _)) => {
+                    by_name::fetch(&client, *decryption, self.culprits(*decryption), &batch).await
+                }
                 None => Vec::new(),
             }
         })
@@ -120,78 +155,9 @@ impl Source for Ssm {
 
     fn reset(&self) {
         self.client.reset();
+        self.decrypted.reset();
+        self.as_stored.reset();
     }
-}
-
-/// A batch of names in as few calls as they need, at once; a call that fails is the failure of the
-/// requests with names in it.
-async fn by_name(
-    client: &Client,
-    decryption: Decryption,
-    batch: &[Wanted<Request>],
-) -> Vec<Fetch<Payload>> {
-    let all: BTreeSet<&String> = batch.iter().flat_map(|it| it.request.names()).collect();
-    let all: Vec<&String> = all.into_iter().collect();
-    let calls = all.chunks(plan::LIMIT).map(|chunk| get_parameters(client, decryption, chunk));
-    let answers: HashMap<&str, Result<Found, FetchError>> =
-        join_all(calls).await.into_iter().flatten().collect();
-    batch.iter().map(|wanted| gather(wanted.request.names(), &answers)).collect()
-}
-
-/// One call: each name with what became of it.
-async fn get_parameters<'a>(
-    client: &Client,
-    decryption: Decryption,
-    names: &[&'a String],
-) -> Vec<(&'a str, Result<Found, FetchError>)> {
-    let call = client
-        .get_parameters()
-        .set_names(Some(names.iter().map(|&name| name.clone()).collect()))
-        .with_decryption(decryption == Decryption::Decrypted)
-        .send();
-    match call.await {
-        Ok(answer) => {
-            let found = parameters::assign(names, answer.parameters.unwrap_or_default());
-            let invalid = answer.invalid_parameters.unwrap_or_default();
-            let result = |name: &String| match found.get(name.as_str()) {
-                Some(found) => Ok(found.clone()),
-                None if invalid.contains(name) => Err(missing(name)),
-                None => {
-                    let cause = format!("the answer does not mention {name}");
-                    Err(FetchError::new(ErrorKind::Source, cause))
-                }
-            };
-            names.iter().map(|&name| (name.as_str(), result(name))).collect()
-        }
-        Err(error) => {
-            let failure = failure(error);
-            names.iter().map(|&name| (name.as_str(), Err(failure.clone()))).collect()
-        }
-    }
-}
-
-/// The answer to one request from those to its names.
-fn gather(names: &[String], answers: &HashMap<&str, Result<Found, FetchError>>) -> Fetch<Payload> {
-    let mut found = Vec::with_capacity(names.len());
-    let mut absent = Vec::new();
-    for name in names {
-        match answers.get(name.as_str()) {
-            Some(Ok(parameter)) => found.push(parameter.clone()),
-            Some(Err(error)) if error.kind != ErrorKind::NotFound => return Err(error.clone()),
-            _ => absent.push(name.as_str()),
-        }
-    }
-    if !absent.is_empty() {
-        return Err(missing(&absent.join(", ")));
-    }
-    let version = parameters::version(&found);
-    Ok(Fetched::current(Payload(found), version))
-}
-
-/// SSM's own error, which GetParameters gives as a list of names only.
-fn missing(names: &str) -> FetchError {
-    let error = ParameterNotFound::builder().message(format!("no such parameter: {names}")).build();
-    FetchError::new(ErrorKind::NotFound, error)
 }
 
 async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {

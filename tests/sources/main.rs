@@ -14,6 +14,7 @@ mod aws;
 mod dynamodb;
 mod fixture;
 mod init;
+mod kinds;
 mod roles;
 mod s3;
 mod secrets_manager;

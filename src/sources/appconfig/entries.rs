@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::flags::{Flag, Flags};
-use super::{AppConfig, Payload, Request};
+use super::{AppConfig, Payload, Request, variants};
 use crate::decode;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
@@ -43,16 +43,19 @@ impl Entry<OneConfiguration, Bytes> {
 
     /// A value of type `T` from the configuration's JSON text.
     pub fn json<T: DeserializeOwned>(self) -> Entry<OneConfiguration, T> {
-        self.then(|bytes| decode::json(bytes))
+        self.then(|bytes| variants::json(bytes))
     }
 
     /// One feature flag. That the configuration does not have it is a decode error.
+    ///
+    /// As soon as any flag of the configuration has variants, this is an error for all its flags:
+    /// AppConfig then sends them in a format that only the AppConfig Agent evaluates.
     pub fn flag(self, name: impl Into<String>) -> Entry<OneConfiguration, Flag> {
         let name = name.into();
-        self.then(move |bytes| decode::json::<Flags>(bytes)?.take(&name))
+        self.then(move |bytes| variants::json::<Flags>(bytes)?.take(&name))
     }
 
-    /// All feature flags of the configuration.
+    /// All feature flags of the configuration, none of which may have variants.
     pub fn flags(self) -> Entry<OneConfiguration, Flags> {
         self.json()
     }

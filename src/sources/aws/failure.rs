@@ -1,9 +1,9 @@
-//! What a client's failure means for a request.
+//! What a client's failure means for a request, and for the others of its call.
 
 use std::error::Error as StdError;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 
 use crate::error::ErrorKind;
@@ -12,7 +12,7 @@ use crate::sources::FetchError;
 /// What a client's failure means for a request.
 pub(crate) fn failure<E>(error: SdkError<E, HttpResponse>) -> FetchError
 where
-    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    E: ProvideErrorMetadata + CreateUnhandledError + StdError + Send + Sync + 'static,
 {
     let kind = match &error {
         SdkError::TimeoutError(_) => ErrorKind::Timeout,
@@ -20,7 +20,41 @@ where
         SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
         _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
-    FetchError::new(kind, error)
+    FetchError::new(kind, error.map_service_error(with_message))
+}
+
+/// Whether a call for several items may have been refused for some of them only: the service has
+/// answered, and it is neither the number of requests nor the credentials that it objects to.
+#[cfg(any(feature = "dynamodb", feature = "secrets-manager", feature = "ssm"))]
+pub(crate) fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ServiceError(service) = error else { return false };
+    let status = service.raw().status();
+    let is_refusal = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
+    let code = service.err().code().map(plain);
+    let is_other = |code| !is_throttling(code) && !is_about_credentials(code);
+    is_refusal && code.is_some_and(|code| !code.is_empty() && is_other(code))
+}
+
+/// Adds the service's message where the error does not show it.
+///
+/// The SDK reads errors that an operation does not list by the service's model. For some of them the
+/// model spells the member `Message`, and the service `message`.
+fn with_message<E>(error: E) -> E
+where
+    E: ProvideErrorMetadata + CreateUnhandledError + StdError + 'static,
+{
+    let said = error.meta().clone();
+    match said.message() {
+        Some(message) if !shows(&error, message) => {
+            E::create_unhandled_error(Box::new(said.clone()), Some(said))
+        }
+        _ => error,
+    }
+}
+
+/// Whether an error or one of its causes contains this text.
+fn shows(error: &(dyn StdError + 'static), text: &str) -> bool {
+    error.to_string().contains(text) || error.source().is_some_and(|cause| shows(cause, text))
 }
 
 /// What another service said on whose account the request was not even sent: STS, of a role.
@@ -33,26 +67,59 @@ fn code_within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a str> {
 
 /// What a service's error code means.
 pub(crate) fn kind_of(code: &str) -> ErrorKind {
-    let code = code.trim_end_matches("Exception");
+    let code = plain(code);
     match code {
-        "Throttling"
-        | "ThrottledException"
-        | "TooManyRequests"
-        | "RequestLimitExceeded"
-        | "ProvisionedThroughputExceeded"
-        | "SlowDown" => ErrorKind::Throttled,
+        _ if is_throttling(code) => ErrorKind::Throttled,
+        _ if is_about_credentials(code) => ErrorKind::Denied,
         "AccessDenied"
-        | "UnrecognizedClient"
-        | "ExpiredToken"
-        | "InvalidSignature"
+        | "NotAuthorized"
+        | "UnauthorizedOperation"
         | "InvalidKeyId"
-        | "InvalidAccessKeyId"
-        | "InvalidToken"
-        | "SignatureDoesNotMatch"
         | "DecryptionFailure" => ErrorKind::Denied,
         _ if code.ends_with("NotFound") || code.starts_with("NoSuch") => ErrorKind::NotFound,
         _ => ErrorKind::Source,
     }
+}
+
+fn plain(code: &str) -> &str {
+    code.trim_end_matches("Exception")
+}
+
+/// The codes that the SDK takes for throttling, and what else has the word in it.
+fn is_throttling(code: &str) -> bool {
+    let is_listed = matches!(
+        code,
+        "BandwidthLimitExceeded"
+            | "LimitExceeded"
+            | "PriorRequestNotComplete"
+            | "ProvisionedThroughputExceeded"
+            | "RequestLimitExceeded"
+            | "SlowDown"
+            | "TooManyRequests"
+            | "TransactionInProgress"
+    );
+    is_listed || code.contains("Throttl")
+}
+
+/// Whether the service did not accept who asked, whatever was asked for.
+fn is_about_credentials(code: &str) -> bool {
+    matches!(
+        code,
+        "AuthFailure"
+            | "ExpiredToken"
+            | "IncompleteSignature"
+            | "InvalidAccessKeyId"
+            | "InvalidClientTokenId"
+            | "InvalidSignature"
+            | "InvalidToken"
+            | "MissingAuthenticationToken"
+            | "OptInRequired"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "SignatureDoesNotMatch"
+            | "TokenRefreshRequired"
+            | "UnrecognizedClient"
+    )
 }
 
 #[cfg(test)]
@@ -61,14 +128,58 @@ mod tests {
 
     #[test]
     fn an_error_code_tells_what_went_wrong() {
-        assert_eq!(kind_of("ThrottlingException"), ErrorKind::Throttled);
         assert_eq!(kind_of("AccessDeniedException"), ErrorKind::Denied);
         assert_eq!(kind_of("ParameterNotFound"), ErrorKind::NotFound);
         assert_eq!(kind_of("ParameterVersionNotFound"), ErrorKind::NotFound);
         assert_eq!(kind_of("NoSuchKey"), ErrorKind::NotFound);
         assert_eq!(kind_of("NoSuchBucket"), ErrorKind::NotFound);
-        assert_eq!(kind_of("SlowDown"), ErrorKind::Throttled);
-        assert_eq!(kind_of("SignatureDoesNotMatch"), ErrorKind::Denied);
         assert_eq!(kind_of("InternalServerError"), ErrorKind::Source);
+    }
+
+    #[test]
+    fn every_code_that_asks_for_fewer_requests_is_throttling() {
+        for code in [
+            "BandwidthLimitExceeded",
+            "EC2ThrottledException",
+            "KMSThrottlingException",
+            "LimitExceededException",
+            "PriorRequestNotComplete",
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "SlowDown",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+            "TooManyRequestsException",
+            "TransactionInProgressException",
+        ] {
+            assert_eq!(kind_of(code), ErrorKind::Throttled, "{code}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_are_not_accepted_and_permissions_that_lack_are_a_denial() {
+        for code in [
+            "AccessDenied",
+            "AuthFailure",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "NotAuthorized",
+            "NotAuthorizedException",
+            "OptInRequired",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnauthorizedOperation",
+            "UnrecognizedClientException",
+        ] {
+            assert_eq!(kind_of(code), ErrorKind::Denied, "{code}");
+        }
     }
 }

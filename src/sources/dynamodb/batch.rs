@@ -16,10 +16,11 @@ use crate::decode::DecodeError;
 use crate::error::ErrorKind;
 use crate::freshness;
 use crate::sources::FetchError;
+use crate::sources::aws::culprits::CallError;
 use crate::sources::aws::failure;
 
 /// How many items a call takes.
-const LIMIT: usize = 100;
+pub(super) const LIMIT: usize = 100;
 /// After how many calls in a row that processed nothing what is left counts as throttled.
 const PATIENCE: u32 = 4;
 
@@ -78,22 +79,12 @@ pub(super) fn plan(wishes: Vec<Wish>) -> Vec<Vec<Wish>> {
     layers.iter().flat_map(|layer| layer.chunks(LIMIT).map(<[Wish]>::to_vec)).collect()
 }
 
-/// A call that failed.
-pub(super) struct Refused {
-    pub(super) failure: FetchError,
-    /// Whether that may be for what is wrong with one of the items: a key that is not the table's, a
-    /// table that is missing or closed to us.
-    pub(super) may_concern_one: bool,
-}
-
-impl Refused {
-    fn new(error: SdkError<BatchGetItemError>) -> Self {
-        let code = error.code().unwrap_or_default();
-        let may_concern_one = matches!(
-            code,
-            "ValidationException" | "ResourceNotFoundException" | "AccessDeniedException"
-        );
-        Self { may_concern_one, failure: failure(error) }
+/// Why a call was refused. That a table is missing is said of all its items.
+fn refused(error: SdkError<BatchGetItemError>, wishes: &[&Wish]) -> CallError {
+    let is_one_table = wishes.iter().all(|wish| wish.table == wishes[0].table);
+    match error.code() {
+        Some("ResourceNotFoundException") if is_one_table => CallError::AllItems(failure(error)),
+        _ => CallError::new(error),
     }
 }
 
@@ -102,7 +93,7 @@ pub(super) type Looked = Result<Option<Item>, FetchError>;
 
 /// The items of one call, in the order they were asked for. What the service leaves unprocessed is
 /// asked for again, after a pause; what it will not process is the failure of those items alone.
-pub(super) async fn get(client: &Client, wishes: &[Wish]) -> Result<Vec<Looked>, Refused> {
+pub(super) async fn get(client: &Client, wishes: &[Wish]) -> Result<Vec<Looked>, CallError> {
     let mut looked: HashMap<&Wish, Looked> = HashMap::with_capacity(wishes.len());
     let mut left: Vec<&Wish> = wishes.iter().collect();
     let mut in_vain = 0;
@@ -121,8 +112,8 @@ pub(super) async fn get(client: &Client, wishes: &[Wish]) -> Result<Vec<Looked>,
                 }
                 unprocessed_too_often()
             }
-            Err(refused) if looked.is_empty() => return Err(refused),
-            Err(refused) => refused.failure,
+            Err(error) if looked.is_empty() => return Err(error),
+            Err(error) => error.into_failure(),
         };
         looked.extend(left.drain(..).map(|wish| (wish, Err(failure.clone()))));
     }
@@ -139,13 +130,11 @@ fn unprocessed_too_often() -> FetchError {
 /// Those that a call processed, and those that it did not.
 type Asked<'a> = (Vec<(&'a Wish, Option<Item>)>, Vec<&'a Wish>);
 
-async fn ask<'a>(client: &Client, wishes: &[&'a Wish]) -> Result<Asked<'a>, Refused> {
+async fn ask<'a>(client: &Client, wishes: &[&'a Wish]) -> Result<Asked<'a>, CallError> {
     let call = client.batch_get_item().set_request_items(Some(tables(wishes)));
-    let answer = call.send().await.map_err(Refused::new)?;
-    sort_out(answer, wishes).map_err(|error| Refused {
-        failure: FetchError::new(ErrorKind::Source, error),
-        may_concern_one: false,
-    })
+    let answer = call.send().await.map_err(|error| refused(error, wishes))?;
+    let unusable = |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error));
+    sort_out(answer, wishes).map_err(unusable)
 }
 
 /// Which of its wishes an answer is about.

@@ -1,7 +1,5 @@
 //! BatchGetSecretValue: many secrets in one call.
 
-use std::collections::HashMap;
-
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Builder, Config};
 use aws_sdk_secretsmanager::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
@@ -14,26 +12,75 @@ use aws_sdk_secretsmanager::types::error::{
 use aws_sdk_secretsmanager::types::{ApiErrorType, SecretValueEntry};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use futures_util::future::join_all;
 
+use super::batching::Batching;
 use super::content::Found;
+use super::one;
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
-use crate::sources::aws::kind_of;
+use crate::sources::aws::culprits::{BatchCall, CallError};
+use crate::sources::aws::{failure, kind_of};
 
 /// How many secrets a call takes.
 pub(super) const LIMIT: usize = 20;
 
-/// The current values of secrets, each by what it was asked for by. What is wrong with one of them is
-/// its own failure.
-pub(super) async fn current<'a>(
+/// The current values of secrets: BatchGetSecretValue for several, where that is possible, and
+/// GetSecretValue for one.
+pub(super) struct CurrentValues<'a> {
+    pub(super) client: &'a Client,
+    pub(super) batching: &'a Batching,
+}
+
+impl BatchCall<String> for CurrentValues<'_> {
+    type Answer = Found;
+
+    const LIMIT: usize = LIMIT;
+
+    async fn call(&self, secrets: &[String]) -> Result<Vec<Result<Found, FetchError>>, CallError> {
+        if let [secret] = secrets {
+            let found = one(self.client, secret, None, None).await.map_err(CallError::new)?;
+            return Ok(vec![Ok(found)]);
+        }
+        if self.batching.is_on() {
+            match together(self.client, secrets).await {
+                Ok(found) => {
+                    self.batching.succeeded();
+                    return Ok(found);
+                }
+                Err(error) if error.code().map(kind_of) == Some(ErrorKind::Throttled) => {
+                    self.batching.throttled();
+                }
+                Err(error) => return Err(CallError::new(error)),
+            }
+        }
+        let found = secrets.iter().map(|secret| one(self.client, secret, None, None));
+        Ok(join_all(found).await.into_iter().map(|it| it.map_err(failure)).collect())
+    }
+
+    /// One by one: a refusal is hardly ever about a secret, since the answer has errors for those.
+    fn split(&self, secrets: Vec<String>) -> Vec<Vec<String>> {
+        secrets.into_iter().map(|secret| vec![secret]).collect()
+    }
+
+    /// GetSecretValue is allowed where BatchGetSecretValue is not.
+    fn refused_without_culprit(&self, failure: &FetchError, _: &[&String]) {
+        let error = failure.cause.downcast_ref::<SdkError<BatchGetSecretValueError>>();
+        if let Some(error) = error.filter(|it| it.code() == Some("AccessDeniedException")) {
+            self.batching.denied(error.message());
+        }
+    }
+}
+
+/// Several secrets in one call. What is wrong with one of them is its own failure.
+async fn together(
     client: &Client,
-    secrets: &[&'a str],
-) -> Result<HashMap<&'a str, Result<Found, FetchError>>, SdkError<BatchGetSecretValueError>> {
-    let ids: Vec<String> = secrets.iter().map(|&secret| secret.to_owned()).collect();
+    secrets: &[String],
+) -> Result<Vec<Result<Found, FetchError>>, SdkError<BatchGetSecretValueError>> {
     let mut answers: Vec<Answer> = Vec::new();
     let mut token = None;
     loop {
-        let call = client.batch_get_secret_value().set_secret_id_list(Some(ids.clone()));
+        let call = client.batch_get_secret_value().set_secret_id_list(Some(secrets.to_vec()));
         let call = call.set_next_token(token).customize().config_override(no_retry_of_throttled());
         let page = call.send().await?;
         answers.extend(page.secret_values.unwrap_or_default().into_iter().map(Answer::value));
@@ -43,7 +90,7 @@ pub(super) async fn current<'a>(
             break;
         }
     }
-    Ok(secrets.iter().map(|&secret| (secret, find(&answers, secret))).collect())
+    Ok(secrets.iter().map(|secret| find(&answers, secret)).collect())
 }
 
 /// What the service said of one secret, and its names.

@@ -2,14 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_secretsmanager::operation::batch_get_secret_value::BatchGetSecretValueError;
-
-use crate::error::ErrorKind;
-use crate::sources::aws::kind_of;
+use crate::sources::aws::permission::BatchPermission;
 
 /// The most batches that go one by one before the batch operation is tried again.
 const LONGEST_REST: u32 = 64;
+/// What the permission for the batch operation can be given for.
+const EVERYTHING: &str = "*";
 
 /// Whether secrets are fetched in batches: not where the role lacks the permission, and not for a
 /// while after the service has throttled it, which it does at a hundred calls a second for a whole
@@ -17,23 +15,32 @@ const LONGEST_REST: u32 = 64;
 ///
 /// The while is counted in batches, not in time, so that nothing of it depends on a clock: a cache
 /// that asks seldom is no burden to the service.
-#[derive(Debug, Default)]
-pub(super) struct Batching(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Batching {
+    permission: BatchPermission,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    denied: bool,
     /// How many more batches go one by one.
     resting: u32,
     /// How many did after the last throttling; it doubles until a batch succeeds.
     rest: u32,
 }
 
+impl Default for Batching {
+    fn default() -> Self {
+        let permission = BatchPermission::new("secretsmanager:BatchGetSecretValue");
+        Self { permission, state: Mutex::default() }
+    }
+}
+
 impl Batching {
     /// Whether the next batch may be one call.
     pub(super) fn is_on(&self) -> bool {
         let mut state = self.state();
-        let on = !state.denied && state.resting == 0;
+        let on = state.resting == 0 && !self.permission.is_lacking_on(EVERYTHING);
         state.resting = state.resting.saturating_sub(1);
         on
     }
@@ -42,52 +49,23 @@ impl Batching {
         self.state().rest = 0;
     }
 
-    /// Whether single calls may succeed where the batch operation has failed so.
-    pub(super) fn falls_back(&self, error: &SdkError<BatchGetSecretValueError>) -> bool {
-        use BatchGetSecretValueError as Said;
-        match error.as_service_error() {
-            // It may be about one secret, which is no failure of the others.
-            Some(
-                Said::ResourceNotFoundException(_)
-                | Said::InvalidParameterException(_)
-                | Said::InvalidRequestException(_)
-                | Said::DecryptionFailure(_),
-            ) => true,
-            // Not what else is denied, such as credentials that have expired: it is so for all calls.
-            Some(said) if said.code() == Some("AccessDeniedException") => {
-                self.denied(said.message());
-                true
-            }
-            Some(said) if said.code().map(kind_of) == Some(ErrorKind::Throttled) => {
-                self.throttled();
-                true
-            }
-            _ => false,
-        }
+    pub(super) fn denied(&self, message: Option<&str>) {
+        self.permission.lacks_on(EVERYTHING, message);
     }
 
-    fn denied(&self, message: Option<&str>) {
-        if !std::mem::replace(&mut self.state().denied, true) {
-            tracing::warn!(
-                message,
-                "secrets are fetched one by one: the role lacks the permission \
-                 secretsmanager:BatchGetSecretValue"
-            );
-        }
-    }
-
-    fn throttled(&self) {
+    pub(super) fn throttled(&self) {
         let mut state = self.state();
         state.rest = state.rest.saturating_mul(2).clamp(1, LONGEST_REST);
         state.resting = state.rest;
     }
 
     pub(super) fn reset(&self) {
+        self.permission.reset();
         *self.state() = State::default();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

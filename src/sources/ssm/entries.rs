@@ -5,15 +5,17 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 
+use super::names::{self, invalid};
 use super::{Decryption, Depth, Kind, Parameters, Payload, Request, Ssm};
 use crate::decode;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::sources::{AwsEntry, Connections, Declare, Declared, Entry, Place};
 
 /// One parameter as text: a String, a StringList's items with their commas, or a SecureString,
 /// decrypted.
 ///
-/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it.
+/// `name` is the parameter's full name or ARN. The entry's name is the last segment of it. A name that
+/// breaks Parameter Store's rules is an error at [`spawn`](crate::Builder::spawn).
 pub fn parameter(name: impl Into<String>) -> Entry<OneParameter, String> {
     let asks = OneParameter {
         name: name.into(),
@@ -156,7 +158,7 @@ impl Declare for OneParameter {
 
 impl OneParameter {
     fn declare_unnamed(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
-        check_name(&self.name)?;
+        names::check(&self.name)?;
         let name = match &*self.selectors {
             [] => self.name.clone(),
             [selector] if !selector.is_empty() && selector != "0" => {
@@ -169,6 +171,7 @@ impl OneParameter {
                 )));
             }
         };
+        names::check(&name)?;
         Ok(Declared {
             source: Ssm::at(self.place, connections)?,
             request: Request(Kind::Names(self.decryption, vec![name])),
@@ -184,7 +187,7 @@ impl Declare for SeveralParameters {
         if self.names.is_empty() {
             return Err(invalid("a group of parameters needs at least one name"));
         }
-        self.names.iter().try_for_each(|name| check_name(name))?;
+        self.names.iter().try_for_each(|name| names::check(name))?;
         let mut names = self.names;
         names.sort();
         names.dedup();
@@ -200,9 +203,7 @@ impl Declare for ParameterPath {
     type Source = Ssm;
 
     fn declare(self, connections: &mut Connections) -> Result<Declared<Ssm>, Error> {
-        if !self.path.starts_with('/') {
-            return Err(invalid(&format!("path \"{}\" does not begin with a slash", self.path)));
-        }
+        names::check_path(&self.path)?;
         Ok(Declared {
             source: Ssm::at(self.place, connections)?,
             request: Request(Kind::Path(self.depth, self.path)),
@@ -211,19 +212,8 @@ impl Declare for ParameterPath {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
-    if name.is_empty() || name.ends_with('/') || name.contains(char::is_whitespace) {
-        return Err(invalid(&format!("\"{name}\" is not the name of a parameter")));
-    }
-    Ok(())
-}
-
 /// The last segment of the path, without a selector.
 fn last_segment(name: &str) -> Option<String> {
     let segment = name.rsplit('/').next()?.split(':').next()?;
     (!segment.is_empty()).then(|| segment.to_owned())
-}
-
-fn invalid(message: &str) -> Error {
-    Error::new(ErrorKind::Declaration, message)
 }

@@ -16,7 +16,7 @@ pub(super) struct Found {
     pub(super) name: String,
     pub(super) value: SecretString,
     /// `None` for what has no versions of its own, such as a referenced secret.
-    version: Option<Version>,
+    pub(super) version: Option<Version>,
 }
 
 impl Found {
@@ -38,68 +38,6 @@ impl fmt::Debug for Found {
             .field("name", &self.name)
             .field("version", &self.version)
             .finish_non_exhaustive()
-    }
-}
-
-/// Finds what was asked for among what came.
-///
-/// The service says of each parameter by which selector it was found. Emulators do not, and call a
-/// referenced secret by its own name; there a parameter is told by its number, or as the one that is
-/// left.
-pub(super) fn assign<'a>(
-    asked: &[&'a String],
-    parameters: Vec<Parameter>,
-) -> HashMap<&'a str, Found> {
-    let mut left: Vec<Option<Parameter>> = parameters.into_iter().map(Some).collect();
-    // The newest is what a plain name means.
-    left.sort_by_key(|it| std::cmp::Reverse(it.as_ref().map(|parameter| parameter.version)));
-    let mut assigned = HashMap::new();
-    let ways: [fn(&str, &Parameter) -> bool; 3] = [is_named, is_numbered, is_akin];
-    for is in ways {
-        let mut taken = Vec::new();
-        for name in asked {
-            let is = |it: &Option<Parameter>| it.as_ref().is_some_and(|it| is(name, it));
-            let Some(index) = left.iter().position(is) else { continue };
-            if assigned.contains_key(name.as_str()) {
-                continue;
-            }
-            if let Some(found) = left[index].clone().and_then(Found::new) {
-                assigned.insert(name.as_str(), found);
-            }
-            taken.push(left[index].clone());
-        }
-        // What two names of one thing may share, no other way of finding may have.
-        left.retain(|parameter| !taken.contains(parameter));
-    }
-    assigned
-}
-
-/// By name or ARN, with its selector.
-fn is_named(asked: &str, parameter: &Parameter) -> bool {
-    let selector = parameter.selector().unwrap_or_default();
-    [parameter.name(), parameter.arn()]
-        .into_iter()
-        .flatten()
-        .any(|name| asked.strip_prefix(name).is_some_and(|rest| rest == selector))
-}
-
-/// By name and number.
-fn is_numbered(asked: &str, parameter: &Parameter) -> bool {
-    let (name, selector) = without_selector(asked);
-    parameter.name() == Some(name) && selector == Some(&*parameter.version.to_string())
-}
-
-/// By name alone.
-fn is_akin(asked: &str, parameter: &Parameter) -> bool {
-    let (name, _) = without_selector(asked);
-    let secret = name.strip_prefix("/aws/reference/secretsmanager/");
-    parameter.name().is_some_and(|it| it == name || Some(it) == secret)
-}
-
-fn without_selector(asked: &str) -> (&str, Option<&str>) {
-    match asked.rsplit_once(':') {
-        Some((name, selector)) if !selector.contains('/') => (name, Some(selector)),
-        _ => (asked, None),
     }
 }
 

@@ -48,7 +48,7 @@ async fn one_session_serves_all_entries_of_a_configuration() {
     assert_eq!(snapshot.get(json).unwrap().limit, 7);
     assert_eq!(operations(&world.aws.calls()), "SG");
     for n in 0..3 {
-        deployed.deploy(&format!(r#"{{"limit": {n}}}"#));
+        deployed.deploy(format!(r#"{{"limit": {n}}}"#));
         world.clock.advance(MINUTE);
         assert_eq!(cache.snapshot().await.get(json).unwrap().limit, n);
     }
@@ -109,4 +109,48 @@ async fn the_version_is_the_contents_and_shows_its_label() {
     deployed.deploy("a");
     world.clock.advance(MINUTE);
     assert_eq!(*cache.get(text).await.unwrap().version(), first);
+}
+
+/// In the format that AppConfig sends, binary or text, and in the one that it is given.
+#[tokio::test(start_paused = true)]
+async fn flags_with_variants_are_an_error_that_says_what_they_are_and_what_to_do() {
+    let text = br#"checkout::[
+        US::[(eq $country "US"), '''{"_variant":"US","enabled":true,"limit":7}'''],
+        '''{"_variant":"default","enabled":false}'''
+    ]
+    search::'''{"enabled":true}'''"#;
+    let json = br#"{
+        "checkout": {"_variants": [{"name": "default", "enabled": true, "limit": 7}]},
+        "search": {"enabled": true}
+    }"#;
+    for content in [&b"\xE0\x01\x00\xEA\xEE\x87\x81\x83\xDE\x83\x87\xB1\x81a"[..], text, json] {
+        let world = World::new();
+        let deployed = Deployed::in_world(&world, FLAGS);
+        let mut builder = world.builder();
+        let checkout = builder.add(configuration().flag("checkout").name("checkout"));
+        let search = builder.add(configuration().flag("search").name("search"));
+        let all = builder.add(configuration().flags().name("all"));
+        let bytes = builder.add(configuration().name("bytes"));
+        let cache = builder.spawn().await.unwrap();
+        deployed.deploy(content);
+        world.clock.advance(MINUTE);
+        let snapshot = cache.snapshot().await;
+        let errors = [
+            snapshot.get(checkout).unwrap_err(),
+            snapshot.get(search).unwrap_err(),
+            snapshot.get(all).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind(), ErrorKind::Decode);
+            let text = error.to_string();
+            for part in ["has variants", "Amazon Ion", "AppConfig Agent", "profile of their own"] {
+                assert!(text.contains(part), "{text} lacks {part}");
+            }
+            assert!(!text.contains('7'), "{text}");
+        }
+        assert_eq!(snapshot.get(bytes).unwrap(), content, "as bytes it can be had");
+        deployed.deploy(FLAGS);
+        world.clock.advance(MINUTE);
+        assert!(cache.snapshot().await.get(checkout).unwrap().is_enabled());
+    }
 }

@@ -49,7 +49,7 @@ async fn a_max_age_under_the_interval_takes_a_session_each_time_and_serves_nothi
     let cache = builder.spawn().await.unwrap();
     world.aws.calls();
     for n in 1..4 {
-        deployed.deploy(&n.to_string());
+        deployed.deploy(n.to_string());
         world.clock.advance(5 * SECOND);
         assert_eq!(*cache.get(key).await.unwrap(), n.to_string());
     }

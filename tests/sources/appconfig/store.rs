@@ -20,7 +20,7 @@ pub(super) struct Deployed(Arc<Mutex<State>>);
 
 struct State {
     clock: TestClock,
-    content: String,
+    content: Vec<u8>,
     label: Option<String>,
     /// Counts deployments.
     version: usize,
@@ -31,10 +31,10 @@ struct State {
 
 impl Deployed {
     /// From now on this is what `world` has, and says.
-    pub(super) fn in_world(world: &World, content: &str) -> Self {
+    pub(super) fn in_world(world: &World, content: impl AsRef<[u8]>) -> Self {
         let state = State {
             clock: world.clock.clone(),
-            content: content.to_owned(),
+            content: content.as_ref().to_vec(),
             label: None,
             version: 1,
             tokens: 0,
@@ -51,9 +51,9 @@ impl Deployed {
         world.aws.script(move |call| Some(state.lock().unwrap().answer(call)));
     }
 
-    pub(super) fn deploy(&self, content: &str) {
+    pub(super) fn deploy(&self, content: impl AsRef<[u8]>) {
         let mut state = self.0.lock().unwrap();
-        content.clone_into(&mut state.content);
+        state.content = content.as_ref().to_vec();
         state.version += 1;
     }
 
@@ -79,7 +79,7 @@ impl State {
             return refused();
         }
         let next = self.token(self.version, now + Duration::from_secs(15));
-        let content = if seen == self.version { "" } else { &*self.content };
+        let content = if seen == self.version { Vec::new() } else { self.content.clone() };
         let mut answer = HttpResponse::new(200.try_into().unwrap(), SdkBody::from(content));
         let headers = answer.headers_mut();
         headers.insert("next-poll-configuration-token", next);

@@ -6,6 +6,7 @@ mod declarations;
 mod failures;
 mod items;
 mod keyed;
+mod permissions;
 mod places;
 mod queries;
 mod refusals;

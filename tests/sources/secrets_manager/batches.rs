@@ -206,22 +206,56 @@ async fn what_is_wrong_with_a_secret_is_the_same_error_alone_and_in_a_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_refused_for_one_of_its_secrets_takes_no_other_down() {
+async fn a_batch_refused_for_one_of_its_secrets_takes_no_other_down_and_is_asked_for_without_it() {
+    for (code, kind) in [
+        ("DecryptionFailure", ErrorKind::Denied),
+        ("InvalidRequestException", ErrorKind::Source),
+        ("ValidationException", ErrorKind::Source),
+        ("AccessDeniedException", ErrorKind::Denied),
+    ] {
+        let world = World::new();
+        let (cache, keys) = cache(&world, 3).await;
+        world.aws.script(move |call| {
+            let refused = call.secrets().contains(&"s1".to_owned());
+            refused.then(|| Answer::error(400, code))
+        });
+        let (batch, single) = (("BatchGetSecretValue", 2), ("GetSecretValue", 1));
+        let first = vec![("BatchGetSecretValue", 3), single, single, single];
+        for expected in [first, vec![batch, single], vec![batch, single]] {
+            world.clock.advance(MINUTE);
+            world.aws.calls();
+            let snapshot = cache.snapshot().await;
+            assert_eq!(operations(&world.aws.calls()), expected, "{code}");
+            assert_eq!(snapshot.get(keys[0]).unwrap().expose_secret(), "text 0");
+            assert_eq!(snapshot.get(keys[1]).unwrap_err().kind(), kind, "{code}");
+            assert_eq!(snapshot.get(keys[2]).unwrap().expose_secret(), "text 2");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_secrets_are_refused_each_is_asked_for_once_and_then_two_calls_are_made() {
+    let seen = Seen::listen();
     let world = World::new();
-    let (cache, keys) = cache(&world, 3).await;
-    world.aws.script(|call| {
-        let refused = call.secrets().contains(&"s1".to_owned());
-        refused.then(|| Answer::error(400, "DecryptionFailure"))
-    });
-    for _ in 0..2 {
+    let (cache, keys) = cache(&world, 20).await;
+    world.aws.fail(400, "AccessDeniedException");
+    for expected in [1 + 20, 2, 2] {
         world.clock.advance(MINUTE);
         world.aws.calls();
         let snapshot = cache.snapshot().await;
-        assert_eq!(operations(&world.aws.calls())[0], ("BatchGetSecretValue", 3), "each time");
-        assert_eq!(snapshot.get(keys[0]).unwrap().expose_secret(), "text 0");
-        assert_eq!(snapshot.get(keys[1]).unwrap_err().kind(), ErrorKind::Denied);
-        assert_eq!(snapshot.get(keys[2]).unwrap().expose_secret(), "text 2");
+        for &key in &keys {
+            assert_eq!(snapshot.get(key).map(|_| ()).unwrap_err().kind(), ErrorKind::Denied);
+        }
+        assert_eq!(world.aws.calls().len(), expected);
     }
+    assert_eq!(seen.count("lacks the permission"), 0, "it lacks every permission");
+    world.aws.heal();
+    for _ in 0..2 {
+        world.clock.advance(MINUTE);
+        world.aws.calls();
+        read_all(&cache, &keys).await;
+    }
+    assert_eq!(operations(&world.aws.calls()), [("BatchGetSecretValue", 20)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -126,17 +126,18 @@ async fn a_call_that_fails_is_the_failure_of_its_own_names_alone() {
     let cache = builder.spawn().await.unwrap();
     world.clock.advance(MINUTE);
     world.aws.script(|call| {
-        let denied = call.names().contains(&"/app/p22".to_owned());
-        denied.then(|| Answer::error(400, "AccessDeniedException"))
+        let throttled = call.names().contains(&"/app/p22".to_owned());
+        throttled.then(|| Answer::error(400, "ThrottlingException"))
     });
     world.aws.calls();
     let snapshot = cache.snapshot().await;
     let calls = world.aws.calls();
-    let denied = calls.iter().find(|call| call.names().contains(&"/app/p22".to_owned())).unwrap();
+    let throttled = calls.iter().find(|call| call.names().contains(&"/app/p22".to_owned()));
+    let throttled = throttled.unwrap();
     for (n, &key) in keys.iter().enumerate() {
         let name = format!("/app/p{n}");
-        if denied.names().contains(&name) {
-            assert_eq!(snapshot.get(key).unwrap_err().kind(), ErrorKind::Denied, "{name}");
+        if throttled.names().contains(&name) {
+            assert_eq!(snapshot.get(key).unwrap_err().kind(), ErrorKind::Throttled, "{name}");
         } else {
             assert_eq!(*snapshot.get(key).unwrap(), name);
         }

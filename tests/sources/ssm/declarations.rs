@@ -48,6 +48,51 @@ async fn what_cannot_be_a_parameters_name_is_refused() {
     }
 }
 
+/// Parameter Store refuses the whole call that one of these is in.
+#[tokio::test(start_paused = true)]
+async fn a_name_against_the_rules_of_parameter_store_is_refused_and_the_rule_is_named() {
+    let long = format!("/{}", "x".repeat(2048));
+    let arn = format!("arn:aws:ssm:eu-west-1:111122223333:parameter/{}", "x".repeat(2010));
+    for (name, why) in [
+        ("/app/a@b", "it contains '@'; allowed are letters"),
+        ("app/x", "has to begin with one"),
+        ("/app//x", "nothing follows one of its slashes"),
+        ("/ssm/x", "are reserved"),
+        ("awsx", "are reserved"),
+        ("/aws/reference/other", "are reserved"),
+        ("/aws/reference/secretsmanager/a b", "not the name of a secret"),
+        ("arn:aws:s3:::bucket/x", "the ARN is not that of a parameter"),
+        ("/app/x:a*", "neither a version nor a label"),
+        (&long, "it has 2049 characters, and 2048 are allowed"),
+        (&arn, "it has 2055 characters, and 2048 are allowed"),
+    ] {
+        for error in [
+            refused(ssm::parameter(name).name("entry")).await,
+            refused(ssm::parameters(["/app/fine", name]).name("entry")).await,
+        ] {
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(error.to_string().len() < 400, "{error}");
+        }
+    }
+    let error = refused(ssm::parameter("/app/x").label("a b")).await;
+    assert!(error.to_string().contains("neither a version nor a label"), "{error}");
+    let error = refused(ssm::path("/app/*").name("tree")).await;
+    assert!(error.to_string().contains("it contains '*'"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_aws_itself_offers_below_its_reserved_prefix_is_not_refused() {
+    let world = World::new();
+    let mut builder = world.builder();
+    let public = "/aws/service/global-infrastructure/version";
+    builder.add(ssm::parameter(public).lazy());
+    let arn = format!("arn:aws:ssm:eu-west-1::parameter{public}");
+    builder.add(ssm::parameter(arn).name("by arn").lazy());
+    builder.add(ssm::parameter("/aws/reference/secretsmanager/prod/db+1").lazy());
+    builder.add(ssm::path("/aws/service/").name("tree").lazy());
+    builder.spawn().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_entry_with_an_empty_name_is_refused() {
     let error = refused(ssm::parameter("/app/x").name("")).await;

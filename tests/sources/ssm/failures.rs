@@ -90,6 +90,14 @@ async fn a_refused_call_is_denied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_since_nothing_is_found_keeps_the_services_words() {
+    let error = failure(|| Answer::error(400, "ParameterVersionNotFound")).await;
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.to_string().contains("as the test said"), "{error}");
+    assert!(matches!(sdk(&error), SdkError::ServiceError(_)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_in_trouble_is_a_failure_of_the_source() {
     for (status, code) in [(500, "InternalServerError"), (503, "ServiceUnavailable"), (500, "")] {
         let error = failure(move || Answer::error(status, code)).await;

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod batches;
+mod culprits;
 mod declarations;
 mod failures;
 mod groups;

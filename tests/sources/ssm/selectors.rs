@@ -9,7 +9,7 @@ use lambda_cache::sources::ssm;
 use serde_json::{Value as Json, json};
 
 use super::store::parameter;
-use crate::aws::Answer;
+use crate::aws::{Answer, Call};
 use crate::fixture::{MINUTE, World};
 
 /// Answers with a value that says what was asked for; there are three versions, and a label.
@@ -131,4 +131,70 @@ async fn a_label_that_is_moved_is_a_change() {
         assert_eq!(*value, format!("version {version}"));
         assert_eq!(value.version().as_str(), version.to_string());
     }
+}
+
+/// As an emulator answers: with no word of the selector that a parameter was found by. Labels `live`
+/// and `newest` are on versions 2 and 3; all others are on none.
+fn without_selectors(call: &Call) -> Option<Answer> {
+    let (mut found, mut invalid) = (Vec::new(), Vec::new());
+    for asked in call.names() {
+        let (name, selector) = asked.split_once(':').unwrap_or((&asked, "newest"));
+        let version = match selector {
+            "live" => Some(2),
+            "newest" => Some(3),
+            number => number.parse().ok().filter(|it| (1..=3).contains(it)),
+        };
+        match version {
+            Some(version) => {
+                let mut parameter = parameter(name, &format!("version {version}"));
+                parameter["Version"] = version.into();
+                found.push(parameter);
+            }
+            None => invalid.push(asked),
+        }
+    }
+    let body = json!({ "Parameters": found, "InvalidParameters": invalid });
+    Some(Answer::Say(200, body.to_string()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_that_is_reported_as_invalid_does_not_get_another_versions_value() {
+    for gone in ["gone", "9"] {
+        let world = World::new();
+        world.aws.script(without_selectors);
+        let mut builder = world.builder();
+        let live = builder.add(ssm::parameter("/app/x").label("live"));
+        let gone = builder.add(ssm::parameter("/app/x").label(gone).name("gone").in_background());
+        let cache = builder.spawn().await.unwrap();
+        assert_eq!(*cache.get(live).await.unwrap(), "version 2");
+        let error = cache.get(gone).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn versions_are_told_apart_where_the_answer_does_not_name_their_selectors() {
+    let world = World::new();
+    world.aws.script(without_selectors);
+    let mut builder = world.builder();
+    let plain = builder.add(ssm::parameter("/app/x"));
+    let first = builder.add(ssm::parameter("/app/x").version(1).name("first"));
+    let live = builder.add(ssm::parameter("/app/x").label("live").name("live"));
+    let third = builder.add(ssm::parameter("/app/x").version(3).name("third"));
+    let snapshot = builder.spawn().await.unwrap().snapshot().await;
+    let values = [plain, first, live, third].map(|key| snapshot.get(key).unwrap().clone());
+    assert_eq!(values, ["version 3", "version 1", "version 2", "version 3"]);
+}
+
+/// Rather than a value that may be the other one's.
+#[tokio::test(start_paused = true)]
+async fn versions_that_cannot_be_told_apart_are_an_error() {
+    let world = World::new();
+    world.aws.script(without_selectors);
+    let mut builder = world.builder();
+    builder.add(ssm::parameter("/app/x").label("live").name("live"));
+    builder.add(ssm::parameter("/app/x").label("newest").name("newest"));
+    let error = builder.spawn().await.unwrap_err();
+    assert_eq!(error.others().len(), 2, "{error}");
+    assert!(error.to_string().contains("the answer has no value for /app/x:live"), "{error}");
 }

@@ -1,0 +1,223 @@
+//! What can be the name of a parameter, by the rules of Parameter Store.
+//!
+//! A name that breaks them makes the service refuse the whole call that it is in.
+
+use crate::error::{Error, ErrorKind};
+
+/// How many characters a name or an ARN has at most, with its selector.
+const LONGEST: usize = 2048;
+/// How many characters a label has at most.
+const LONGEST_LABEL: usize = 100;
+/// Parameters of AWS, which all accounts may read.
+const PUBLIC: &str = "/aws/service/";
+/// A secret of Secrets Manager, whose name follows.
+pub(super) const SECRET: &str = "/aws/reference/secretsmanager/";
+
+/// Checks a name or an ARN, with or without a selector.
+pub(super) fn check(name: &str) -> Result<(), Error> {
+    match fault(name) {
+        None => Ok(()),
+        Some(fault) => {
+            Err(invalid(&format!("\"{}\" is not the name of a parameter: {fault}", shown(name))))
+        }
+    }
+}
+
+/// Checks a path, with or without a slash at its end.
+pub(super) fn check_path(path: &str) -> Result<(), Error> {
+    let fault = match path.strip_prefix('/') {
+        None => Some("it does not begin with a slash".to_owned()),
+        Some("") => None,
+        Some(rest) => {
+            let segments = rest.strip_suffix('/').unwrap_or(rest);
+            too_long(path).or_else(|| fault_of_segments(segments))
+        }
+    };
+    match fault {
+        None => Ok(()),
+        Some(fault) => Err(invalid(&format!("path \"{}\": {fault}", shown(path)))),
+    }
+}
+
+/// A name or an ARN, and the version or the label that follows its colon.
+pub(super) fn without_selector(asked: &str) -> (&str, Option<&str>) {
+    match asked.rsplit_once(':') {
+        Some((name, selector)) if !selector.contains('/') => (name, Some(selector)),
+        _ => (asked, None),
+    }
+}
+
+pub(super) fn invalid(message: &str) -> Error {
+    Error::new(ErrorKind::Declaration, message)
+}
+
+/// Without control characters, and not more of it than one can read.
+fn shown(name: &str) -> String {
+    let start: String = name.chars().take(100).collect();
+    let rest = if start.len() < name.len() { "…" } else { "" };
+    format!("{}{rest}", start.escape_debug())
+}
+
+fn fault(name: &str) -> Option<String> {
+    let (name_or_arn, selector) = without_selector(name);
+    let name_alone = match name_or_arn.strip_prefix("arn:") {
+        None => name_or_arn,
+        Some(arn) => match arn.splitn(5, ':').collect::<Vec<_>>()[..] {
+            [partition, "ssm", _, _, resource] if !partition.is_empty() => {
+                match resource.strip_prefix("parameter") {
+                    Some(name) if name.starts_with('/') => name,
+                    _ => return Some("the ARN is not that of a parameter".to_owned()),
+                }
+            }
+            _ => return Some("the ARN is not that of a parameter".to_owned()),
+        },
+    };
+    too_long(name)
+        .or_else(|| fault_of_name(name_alone))
+        .or_else(|| selector.and_then(fault_of_selector))
+}
+
+fn too_long(name: &str) -> Option<String> {
+    let length = name.chars().count();
+    (length > LONGEST).then(|| format!("it has {length} characters, and {LONGEST} are allowed"))
+}
+
+fn fault_of_name(name: &str) -> Option<String> {
+    if let Some(secret) = name.strip_prefix(SECRET) {
+        let allowed = |it: char| it.is_ascii_alphanumeric() || "/_+=.@-".contains(it);
+        return (secret.is_empty() || !secret.chars().all(allowed))
+            .then(|| "what follows is not the name of a secret".to_owned());
+    }
+    let (segments, is_path) = match name.strip_prefix('/') {
+        Some(segments) => (segments, true),
+        None => (name, false),
+    };
+    let starts_with =
+        |prefix: &str| segments.get(..3).is_some_and(|it| it.eq_ignore_ascii_case(prefix));
+    if name.is_empty() {
+        Some("it is empty".to_owned())
+    } else if !is_path && segments.contains('/') {
+        Some("with slashes in it, it has to begin with one".to_owned())
+    } else if (starts_with("aws") || starts_with("ssm")) && !name.starts_with(PUBLIC) {
+        Some("names that begin with \"aws\" or \"ssm\" are reserved".to_owned())
+    } else {
+        fault_of_segments(segments)
+    }
+}
+
+fn fault_of_segments(segments: &str) -> Option<String> {
+    let allowed = |it: char| it.is_ascii_alphanumeric() || "._-/".contains(it);
+    if let Some(other) = segments.chars().find(|&it| !allowed(it)) {
+        let allowed = "letters, digits, dots, hyphens, underscores and slashes";
+        return Some(format!("it contains {other:?}; allowed are {allowed}"));
+    }
+    let is_empty = segments.split('/').any(str::is_empty);
+    is_empty.then(|| "nothing follows one of its slashes".to_owned())
+}
+
+fn fault_of_selector(selector: &str) -> Option<String> {
+    let allowed = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    let is_label = (1..=LONGEST_LABEL).contains(&selector.len()) && selector.chars().all(allowed);
+    (!is_label).then(|| {
+        format!(
+            "\"{}\" is neither a version nor a label, which has up to {LONGEST_LABEL} letters, \
+             digits, dots, hyphens and underscores",
+            shown(selector)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_arns_by_the_rules_are_accepted() {
+        for name in [
+            "x",
+            "plain.name-with_all",
+            "/app/x",
+            "/app/deep/er/x",
+            "/app/x:3",
+            "/app/x:live",
+            "x:live.2-b_c",
+            "/app/aws",
+            "/app/ssm/x",
+            "/awful/x",
+            "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+            "/aws/reference/secretsmanager/prod/db+=@.x",
+            "/aws/reference/secretsmanager/db:AWSCURRENT",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/x",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/app/x:3",
+            "arn:aws-cn:ssm:cn-north-1:111122223333:parameter/app/x",
+            "arn:aws:ssm:eu-west-1::parameter/aws/service/global-infrastructure/version",
+        ] {
+            assert_eq!(fault(name), None, "{name}");
+        }
+        let longest = format!("/{}", "x".repeat(LONGEST - 1));
+        assert_eq!(fault(&longest), None);
+    }
+
+    #[test]
+    fn names_and_arns_against_the_rules_are_not() {
+        for name in [
+            "",
+            "/",
+            "//",
+            "/app/",
+            "/app//x",
+            "app/x",
+            "/app/a b",
+            "/app/a\n",
+            "/app/ä",
+            "/app/a@b",
+            "/app/{a}",
+            "/app/*",
+            ":3",
+            "/app/x:",
+            "/app/x:a b",
+            "/app/x:1:2",
+            "awsx",
+            "AWS",
+            "/aws/x",
+            "/aws/service",
+            "/Aws/service/x",
+            "/awsome/x",
+            "ssm",
+            "/SSM/x",
+            "/ssm-x",
+            "/aws/reference/secretsmanager/",
+            "/aws/reference/secretsmanager/a b",
+            "/aws/reference/other/x",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/app/a b",
+            "arn:aws:ssm:eu-west-1:111122223333:document/x",
+            "arn:aws:ssm:eu-west-1:111122223333:parameter/aws/x",
+            "arn:aws:s3:::bucket/x",
+            "arn:",
+        ] {
+            assert!(fault(name).is_some(), "{name}");
+        }
+        let label = format!("/app/x:{}", "a".repeat(LONGEST_LABEL + 1));
+        let (long, arn) = (
+            format!("/{}", "x".repeat(LONGEST)),
+            format!("arn:aws:ssm:eu-west-1:111122223333:parameter/{}", "x".repeat(LONGEST - 20)),
+        );
+        for name in [label, long, arn] {
+            assert!(fault(&name).is_some(), "{name}");
+            let error = check(&name).expect_err("too long").to_string();
+            assert!(error.len() < 400, "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_by_the_rules_are_accepted_and_no_others() {
+        for path in ["/", "/app", "/app/", "/app/deep/", "/aws/service/global-infrastructure"] {
+            assert!(check_path(path).is_ok(), "{path}");
+        }
+        for path in ["", "app", "app/", "//", "/app//", "/app//x", "/app/a b/", "/app/*"] {
+            assert!(check_path(path).is_err(), "{path}");
+        }
+    }
+}
