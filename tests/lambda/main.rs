@@ -5,5 +5,6 @@ mod external;
 mod fixture;
 mod managed;
 mod orders;
+mod responses;
 mod snapstart;
 mod trouble;
