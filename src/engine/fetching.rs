@@ -305,14 +305,14 @@ impl Engine {
     /// be signed too long ago and their sockets dead, so they are started again; so is what was
     /// cancelled while a reader waited for it.
     // guarantee 10
-    pub(super) fn restart_frozen_fetches(&mut self) {
+    pub(super) fn restart_frozen_fetches(&mut self, now: Stamp) {
         let frozen = |(&id, job): (&JobId, &super::Job)| {
             (job.thaws < self.thaws && job.kind.is_cut_off_by_a_freeze()).then_some(id)
         };
         let frozen: Vec<JobId> = self.jobs.iter().filter_map(frozen).collect();
         let mut forgotten: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for job in frozen {
-            for unit in self.cut_off(job) {
+            for unit in self.cut_off(job, now) {
                 match (unit, self.units.get(unit).map(|it| it.origin)) {
                     (Unit::Ticket(ticket), Some(Origin::Memo(memo)))
                         if !self.units.is_awaited(unit) =>
@@ -369,7 +369,7 @@ impl Engine {
         };
         let cancelled: Vec<JobId> = self.jobs.iter().filter_map(cancelled).collect();
         let cut_off: BTreeSet<Unit> =
-            cancelled.into_iter().flat_map(|job| self.cut_off(job)).collect();
+            cancelled.into_iter().flat_map(|job| self.cut_off(job, now)).collect();
         let mut paused: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for unit in cut_off {
             if let Some(fetching) = self.units.get_mut(unit) {
@@ -392,10 +392,10 @@ impl Engine {
     }
 
     /// Ends a job whose result will not count; gives its units, which are idle then.
-    fn cut_off(&mut self, id: JobId) -> Vec<Unit> {
+    fn cut_off(&mut self, id: JobId, now: Stamp) -> Vec<Unit> {
         let Some(job) = self.jobs.get(&id) else { return Vec::new() };
         let (kind, units) = (job.kind, job.units.clone());
-        self.effects.push(Effect::Abort(id));
+        self.abort(id, now);
         let mut cut_off = Vec::new();
         for unit in units {
             let stage = self.units.get(unit).map(|it| it.stage);

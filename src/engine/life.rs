@@ -16,9 +16,6 @@ pub(crate) type Reply = u64;
 const RESERVE: Duration = Duration::from_millis(50);
 /// How long fetches that INVOKE has started may run before a handler that tells has begun.
 const HANDLER_WAIT: Duration = Duration::from_millis(250);
-/// How long the end of cancelled tasks is waited for. It takes longer only where code of a user's blocks
-/// its thread, a decoder for one, and then nothing is under way on the network.
-const ABORT_WAIT: Duration = Duration::from_millis(10);
 
 /// An invocation, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,9 +104,8 @@ pub(crate) enum Phase {
     Both { invocation: Invocation, extension: Reply },
     /// The response has been sent: held for fetches in flight, until the hold limit.
     Ending { invocation: Invocation, holder: Holder, until: i64 },
-    /// Everything has been cancelled: held until it is gone, or for a moment, if code of a user's cannot
-    /// be interrupted.
-    Cancelling { invocation: Invocation, holder: Holder, until: i64 },
+    /// Everything has been cancelled: held until it is gone.
+    Cancelling { invocation: Invocation, holder: Holder },
     /// As `Cancelling`, before a snapshot.
     Suspending(Reply),
     /// A snapshot is being taken: nothing is fetched.
@@ -268,7 +264,7 @@ impl Life {
                 // Nothing but the runtime is known to hold, and the extension may never be heard.
                 steps.push(Step::CancelAll);
                 let holder = Holder::RuntimeAlone(runtime);
-                cancelling(with_response(invocation), holder, now)
+                Phase::Cancelling { invocation: with_response(invocation), holder }
             }
             Phase::HandlerAlone { invocation } if invocation.request_id == request_id => {
                 steps.push(Step::CancelPaused);
@@ -309,8 +305,9 @@ impl Life {
                 steps.push(Step::Answer(extension));
                 Phase::HandlerAlone { invocation }
             }
-            Phase::Ending { invocation, holder, .. }
-            | Phase::Cancelling { invocation, holder, .. } => released(invocation, holder, steps),
+            Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder } => {
+                released(invocation, holder, steps)
+            }
             Phase::Suspending(reply) => {
                 steps.push(Step::Answer(reply));
                 Phase::Suspended
@@ -328,7 +325,7 @@ fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
         // While the extension holds there can be no other invocation: this is a retry of it.
         | Phase::Both { invocation: known, extension }
         | Phase::Ending { invocation: known, holder: Holder::Extension(extension), .. }
-        | Phase::Cancelling { invocation: known, holder: Holder::Extension(extension), .. }
+        | Phase::Cancelling { invocation: known, holder: Holder::Extension(extension) }
             if known.request_id == invocation.request_id =>
         {
             Phase::Both { invocation: known, extension }
@@ -360,7 +357,7 @@ fn abandon(phase: Phase, steps: &mut Vec<Step>) {
         Phase::Invoked { invocation, extension, .. }
         | Phase::ForReaders { invocation, extension }
         | Phase::Both { invocation, extension } => (Some(invocation), Some(extension)),
-        Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder, .. } => {
+        Phase::Ending { invocation, holder, .. } | Phase::Cancelling { invocation, holder } => {
             (Some(invocation), Some(holder.reply()))
         }
     };
@@ -377,17 +374,10 @@ fn hold_over(phase: Phase, now: Stamp, steps: &mut Vec<Step>) -> Phase {
         }
         Phase::Ending { invocation, holder, until } if until <= now.monotonic => {
             steps.push(Step::CancelAll);
-            cancelling(invocation, holder, now)
-        }
-        Phase::Cancelling { invocation, holder, until } if until <= now.monotonic => {
-            released(invocation, holder, steps)
+            Phase::Cancelling { invocation, holder }
         }
         other => other,
     }
-}
-
-fn cancelling(invocation: Invocation, holder: Holder, now: Stamp) -> Phase {
-    Phase::Cancelling { invocation, holder, until: now.later_by(ABORT_WAIT).monotonic }
 }
 
 /// Whoever held the environment after the response may go on.
@@ -523,9 +513,7 @@ impl Phase {
     /// When the hold is over, on the monotonic clock.
     pub(crate) fn hold_end(&self) -> Option<i64> {
         match self {
-            Self::Invoked { until, .. }
-            | Self::Ending { until, .. }
-            | Self::Cancelling { until, .. } => Some(*until),
+            Self::Invoked { until, .. } | Self::Ending { until, .. } => Some(*until),
             _ => None,
         }
     }

@@ -318,7 +318,13 @@ struct Job {
     /// frozen in flight.
     thaws: u64,
     spans: HashMap<usize, Span>,
+    /// It was aborted, and from then on, by the monotonic clock, its end is not waited for.
+    given_up: Option<i64>,
 }
+
+/// How long the end of an aborted job is waited for. It takes longer only where code of a user's blocks
+/// its thread, such as a decoder, and then nothing is under way on the network.
+const ABORT_WAIT: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobKind {
@@ -443,7 +449,7 @@ impl Engine {
             }
             Event::Key(asked) => self.key_asked(asked, now),
             Event::TicketVoid { ticket } => self.void(ticket),
-            Event::MemoGone { memo } => self.memo_gone(memo),
+            Event::MemoGone { memo } => self.memo_gone(memo, now),
             Event::ReaderLeft => {
                 if self.life.phase.waits_for_readers() {
                     self.cancel_unwanted(now);
@@ -488,7 +494,7 @@ impl Engine {
             self.queue_due(Cause::Timer, now);
         }
         self.launch(now);
-        while self.jobs.is_empty() {
+        while self.is_still(now) {
             let before = std::mem::discriminant(&self.life.phase);
             let more = self.may_fall_due(now);
             self.told(Word::Still { more }, now);
@@ -517,7 +523,9 @@ impl Engine {
     pub(crate) fn next_poll(&self, now: Stamp) -> Option<Duration> {
         let due = self.life.phase.timers_run().then(|| self.schedule.next(now)).flatten();
         let slow = self.slow.first().map(|&(at, ..)| at);
-        let at = slow.into_iter().chain(self.life.phase.hold_end()).min();
+        let given_up = self.jobs.values().filter_map(|job| job.given_up);
+        let given_up = given_up.filter(|&at| at > now.monotonic);
+        let at = slow.into_iter().chain(self.life.phase.hold_end()).chain(given_up).min();
         let at = at.map(|at| clock::duration(at.saturating_sub(now.monotonic)));
         due.into_iter().chain(at).min()
     }
@@ -536,7 +544,7 @@ impl Engine {
                 Step::Thaw => {
                     self.thaws += 1;
                     self.turn_began = self.fetches;
-                    self.restart_frozen_fetches();
+                    self.restart_frozen_fetches(now);
                 }
                 Step::Answer(reply) => self.answers.push(reply),
                 Step::Due => {
@@ -561,6 +569,22 @@ impl Engine {
         if turn != self.board.turn() {
             self.board.set_turn(turn);
             self.effects.push(Effect::Turn(turn));
+        }
+    }
+
+    /// Whether nothing is in flight. Before a snapshot that has to be so in the strictest sense.
+    fn is_still(&self, now: Stamp) -> bool {
+        let gone = |job: &Job| job.given_up.is_some_and(|at| at <= now.monotonic);
+        match self.life.phase {
+            Phase::Suspending(_) => self.jobs.is_empty(),
+            _ => self.jobs.values().all(gone),
+        }
+    }
+
+    fn abort(&mut self, job: JobId, now: Stamp) {
+        if let Some(running) = self.jobs.get_mut(&job) {
+            running.given_up.get_or_insert(now.later_by(ABORT_WAIT).monotonic);
+            self.effects.push(Effect::Abort(job));
         }
     }
 
@@ -613,7 +637,8 @@ impl Engine {
 
     fn begin_job(&mut self, kind: JobKind, units: Vec<Unit>) -> JobId {
         self.last_job += 1;
-        let job = Job { kind, units, thaws: self.thaws, spans: HashMap::new() };
+        let spans = HashMap::new();
+        let job = Job { kind, units, thaws: self.thaws, spans, given_up: None };
         self.jobs.insert(self.last_job, job);
         self.last_job
     }

@@ -1,7 +1,7 @@
 //! What readers ask for: values that are not there, not fresh, or wrong.
 
 use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
-use super::{Effect, Engine, KeyAsked, Memo};
+use super::{Engine, KeyAsked, Memo};
 use crate::clock::Stamp;
 use crate::freshness::{Bounds, Latency};
 use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
@@ -137,10 +137,12 @@ impl Engine {
     }
 
     /// Nobody can read what is fetched for a memo any more.
-    pub(super) fn memo_gone(&mut self, memo: u64) {
+    pub(super) fn memo_gone(&mut self, memo: u64, now: Stamp) {
         for ticket in self.units.tickets_of(memo) {
             let job = self.units.get(Unit::Ticket(ticket)).and_then(Fetching::job);
-            self.effects.extend(job.map(Effect::Abort));
+            if let Some(job) = job {
+                self.abort(job, now);
+            }
             self.units.remove(ticket);
         }
         self.memos.remove(&memo);
