@@ -63,8 +63,8 @@ async fn main() -> Result<(), Error> {
 //! | `sidecar` | the binary `lambda-cache-extension`, for functions in any language (`docs/sidecar.md`) | no |
 //! | `aws` | what AWS sources share; they turn it on | with them |
 //!
-//! Without any, what remains is the engine, with [`from_fn`] and [`Cache::memo`]. The minimum supported Rust version is the
-//! AWS SDK's, 1.94.1.
+//! Without any, what remains is the engine, with [`from_fn`] and [`Cache::memo`]. The minimum
+//! supported Rust version is 1.95.0.
 //!
 //! # Reading order
 //!

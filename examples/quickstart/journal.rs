@@ -157,10 +157,9 @@ impl<S: tracing::Subscriber> Layer<S> for Refreshes {
         if let Some(Fields(fields)) = self.open.lock().expect("no panic").remove(&id.into_u64()) {
             let field = |name| fields.get(name).map_or("?", String::as_str);
             let outcome = match field("outcome") {
-                "changed" => "*",
-                "unchanged" => "",
-                "failed" => " failed",
-                other => other,
+                "changed" => "*".to_owned(),
+                "unchanged" => String::new(),
+                other => format!(" {other}"),
             };
             let line = format!("{}{outcome} ({})", field("entry"), field("cause"));
             self.done.lock().expect("no panic").push(line);

@@ -355,6 +355,7 @@ impl Engine {
 
     /// Cancels the fetches of which `which` says so of every unit, and what is queued.
     fn cancel(&mut self, now: Stamp, which: impl Fn(&Self, Unit) -> bool) {
+        _ = self.units.awaited();
         for unit in self.units.queued() {
             // Keys that are due wait for an invocation that has time for them.
             if which(self, unit)

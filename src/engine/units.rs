@@ -254,9 +254,12 @@ impl Units {
         })
     }
 
-    /// The units that readers have asked for and still wait for.
-    pub(crate) fn awaited(&self) -> Vec<Unit> {
-        self.wanted.iter().copied().filter(|&unit| self.is_awaited(unit)).collect()
+    /// The units that readers have asked for and still wait for. The others are wanted no more.
+    pub(crate) fn awaited(&mut self) -> Vec<Unit> {
+        let (awaited, left): (Vec<Unit>, Vec<Unit>) =
+            self.wanted.iter().partition(|&&unit| self.is_awaited(unit));
+        left.into_iter().for_each(|unit| self.set_wanted(unit, false));
+        awaited
     }
 
     /// What is queued, in order.
