@@ -9,6 +9,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use lambda_cache::sources::ssm;
 use lambda_cache::{Builder, Cache, Error, Key};
+use lambda_http::Adapter;
+use lambda_runtime::Runtime;
 use serde::{Deserialize, Serialize};
 
 /// How old any of its parameters may be when a request is answered.
@@ -42,9 +44,11 @@ pub async fn run(mut builder: Builder) -> Result<(), lambda_http::Error> {
         .route("/greet/{name}", get(greet))
         .route("/limits", get(show_limits))
         .route("/banner", get(show_banner))
-        .with_state(App { cache, greeting, limits, banner });
+        .with_state(App { cache: cache.clone(), greeting, limits, banner });
+    // The layer tells the cache when an invocation begins, and when its response has been sent.
+    let runtime = Runtime::new(Adapter::from(app)).layer(cache.layer());
     // Neither ends before the environment does, unless it fails; then the process has to end.
-    tokio::try_join!(lambda_http::run(app), extension.run())?;
+    tokio::try_join!(runtime.run(), extension.run())?;
     Ok(())
 }
 
