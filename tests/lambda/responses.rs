@@ -328,7 +328,10 @@ where
                     "/2018-06-01/runtime/invocation/{}/response",
                     invocation.context.request_id
                 );
-                Box::pin(async move { Ok(post(&path).await) })
+                Box::pin(async move {
+                    post(&path).await;
+                    Ok(())
+                })
             }
             false => Box::pin(self.0.call(invocation)),
         }
@@ -356,7 +359,7 @@ fn what_a_layer_outside_answers_by_itself_costs_no_hold_while_nothing_is_in_flig
                 snapshot.get(x).cloned()
             });
             let extension = cache.register().await.unwrap();
-            let layered = tower::layer::layer_fn(|service| Outside(service));
+            let layered = tower::layer::layer_fn(Outside);
             let runtime = Runtime::new(handler).layer(cache.layer()).layer(layered);
             let _main = tokio::spawn(runtime.run());
             let _extension = tokio::spawn(extension.run());
