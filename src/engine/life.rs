@@ -188,6 +188,7 @@ impl Life {
             Word::Still { more } => self.still(phase, more, &mut steps),
             Word::Suspend(reply) => suspend(phase, reply, &mut steps),
             Word::Restored => {
+                abandon(phase, &mut steps);
                 steps.push(Step::Reset);
                 Phase::Restoring
             }
@@ -348,9 +349,9 @@ fn abandon(phase: Phase, steps: &mut Vec<Step>) {
     let (invocation, reply) = match phase {
         Phase::Free(Open::None | Open::Unheard(_))
         | Phase::NeverFreezes
-        | Phase::Suspending(_)
         | Phase::Suspended
         | Phase::Restoring => (None, None),
+        Phase::Suspending(reply) => (None, Some(reply)),
         Phase::Free(Open::ForInvoke(invocation) | Open::ForHandler(invocation))
         | Phase::Handler { invocation }
         | Phase::HandlerAlone { invocation } => (Some(invocation), None),
@@ -518,3 +519,6 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
