@@ -11,6 +11,8 @@
 
 mod board;
 mod fetching;
+#[cfg(feature = "testing")]
+mod history;
 mod landing;
 mod life;
 mod reading;
@@ -37,6 +39,8 @@ use crate::snapshot::{
 use crate::sources::Derivation;
 use crate::stats::Counters;
 
+#[cfg(feature = "testing")]
+pub use self::history::engine_history;
 pub(crate) use self::life::{Invocation, Reply};
 pub(crate) use self::units::{Cause, Origin, Unit};
 

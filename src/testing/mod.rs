@@ -12,6 +12,8 @@ mod invocations;
 mod lambda;
 mod source;
 
+#[doc(hidden)]
+pub use crate::engine::engine_history;
 pub use clock::TestClock;
 pub use invocations::{Invocations, TestInvocation, kill_refresher};
 pub use lambda::{
