@@ -5,6 +5,7 @@
 // A process of its own has no clock but the machine's.
 #![allow(clippy::disallowed_methods)]
 
+mod answers;
 #[path = "../support/aws.rs"]
 mod aws;
 mod aws_extension;
@@ -19,6 +20,7 @@ mod go_extension;
 mod in_lambda;
 #[path = "../support/lambda_client.rs"]
 mod lambda_client;
+mod log;
 mod outages;
 #[path = "../support/process.rs"]
 mod process;

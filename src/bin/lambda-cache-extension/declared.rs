@@ -22,6 +22,7 @@ use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
 use crate::problem::Problem;
 use crate::settings::Loading;
+use crate::words;
 
 /// What the Go extension says of everything that it cannot give.
 const NO_DATA: &str = "No data found";
@@ -181,7 +182,7 @@ impl Endpoint for Declared {
         };
         let names = Section::named(section).and_then(|section| self.names.get(&section));
         let Some(&key) = names.and_then(|names| names.get(&*name)) else {
-            return Ok(no_data(StatusCode::OK));
+            return Err(Refusal::undeclared(NO_DATA, format!("{section}/{name}")));
         };
         match self.cache.get(key).await {
             Ok(value) => Ok(answer::kept(&value)),
@@ -208,13 +209,14 @@ fn failed(error: &Error) -> Response {
     };
     tracing::debug!(%error, "not served");
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
-    response.headers_mut().insert(ERROR, reason(error));
+    response.headers_mut().insert(ERROR, reason(&error.to_string()));
     response
 }
 
-/// The error's words, as a header may have them.
-fn reason(error: &Error) -> HeaderValue {
+/// Words as a header may have them.
+fn reason(words: &str) -> HeaderValue {
     let visible = |it: char| if it == ' ' || it.is_ascii_graphic() { it } else { '?' };
-    let words: String = error.to_string().chars().map(visible).take(MOST_REASON).collect();
+    let words = words::in_yaml(words).into_owned();
+    let words: String = words.chars().map(visible).take(MOST_REASON).collect();
     HeaderValue::from_str(&words).unwrap_or(HeaderValue::from_static("unspeakable"))
 }

@@ -132,7 +132,7 @@ impl Endpoint for OnDemand {
             "systemsmanager/parameters/get" => {
                 let names = ["name", "version", "label", "withDecryption", "refreshNow"];
                 let [name, version, label, decryption, refresh] = query::parse(query, names)?;
-                let wanted = Parameter::wanted(name, version, label, decryption)?;
+                let wanted = Parameter::wanted(query, [name, version, label, decryption])?;
                 Ok(read(&self.parameters, wanted, refresh_now(refresh)?).await)
             }
             "secretsmanager/get" => {

@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::go;
 use crate::http::Token;
+use crate::log::{LogFormat, LogSettings};
 use crate::problem::Problem;
 
 const CONFIG: &str = "/var/task/config.yaml";
@@ -22,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) on_demand: OnDemandSettings,
     /// The most connections that clients may have open.
     pub(crate) max_clients: usize,
-    pub(crate) log_level: LevelFilter,
+    pub(crate) log: LogSettings,
     /// What clients prove themselves with.
     pub(crate) token: Option<Token>,
 }
@@ -99,11 +100,7 @@ impl Settings {
             declared,
             on_demand,
             max_clients: variables.read("LAMBDA_CACHE_MAX_CLIENTS", at_least_one, 1000),
-            log_level: variables.read(
-                "PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL",
-                log_level,
-                LevelFilter::INFO,
-            ),
+            log: variables.log(),
             token: TOKENS.iter().find_map(|name| variables.get(name)).map(Token::new),
         }
     }
@@ -131,6 +128,16 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         }
     }
 
+    /// The function's own settings, those of Lambda's logging controls, hold for the sidecar unless it
+    /// has a level of its own.
+    fn log(&mut self) -> LogSettings {
+        let level = self.read("AWS_LAMBDA_LOG_LEVEL", function_log_level, LevelFilter::INFO);
+        LogSettings {
+            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", log_level, level),
+            format: self.read("AWS_LAMBDA_LOG_FORMAT", log_format, LogFormat::Text),
+        }
+    }
+
     fn on_demand(&mut self) -> OnDemandSettings {
         let is_enabled =
             self.read("PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED", any_case_boolean, true);
@@ -149,7 +156,6 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
     }
 
     fn service(&mut self, prefix: &str) -> ServiceSettings {
-        let seconds = |text: &str| number(text).map(|it| Duration::from_secs(it as u64));
         let millis = |text: &str| number(text).map(|it| Duration::from_millis(it as u64));
         let max_age = self.read(&format!("{prefix}_TTL"), seconds, Duration::from_secs(300));
         let timeout = self.read(&format!("{prefix}_TIMEOUT_MILLIS"), millis, Duration::ZERO);
@@ -162,6 +168,10 @@ fn number(text: &str) -> Result<usize, String> {
     let digits = text.bytes().all(|it| it.is_ascii_digit());
     let number = digits.then(|| text.parse::<u32>().ok()).flatten();
     number.map(|it| it as usize).ok_or_else(|| format!("\"{text}\" is not a whole number"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    number(text).map(|it| Duration::from_secs(it as u64))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -189,6 +199,27 @@ fn log_level(text: &str) -> Result<LevelFilter, String> {
         "error" => Ok(LevelFilter::ERROR),
         "none" => Ok(LevelFilter::OFF),
         _ => Err(format!("\"{text}\" is none of debug, info, warn, error and none")),
+    }
+}
+
+/// Lambda's levels for a function.
+fn function_log_level(text: &str) -> Result<LevelFilter, String> {
+    match &*text.to_ascii_lowercase() {
+        "trace" => Ok(LevelFilter::TRACE),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" => Ok(LevelFilter::WARN),
+        // Errors are what the sidecar ends with.
+        "error" | "fatal" => Ok(LevelFilter::ERROR),
+        _ => Err(format!("\"{text}\" is none of TRACE, DEBUG, INFO, WARN, ERROR and FATAL")),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match &*text.to_ascii_lowercase() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("\"{text}\" is neither Text nor JSON")),
     }
 }
 
@@ -247,7 +278,32 @@ mod tests {
         assert_eq!(on_demand.parameters.max_age, Duration::ZERO);
         assert_eq!(on_demand.parameters.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(on_demand.cache_size, 0);
-        assert_eq!(settings.log_level, LevelFilter::DEBUG);
+        let LogSettings { level, format } = settings.log;
+        assert_eq!((level, format), (LevelFilter::DEBUG, LogFormat::Text));
+    }
+
+    #[test]
+    fn the_log_is_as_lambda_has_it_unless_the_sidecar_has_a_level_of_its_own() {
+        let log = |variables: &[(&str, &str)]| {
+            let (settings, problems) = read(variables);
+            assert_eq!(problems, [""; 0]);
+            (settings.log.level, settings.log.format)
+        };
+        let json = ("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        for (level, expected) in [
+            ("TRACE", LevelFilter::TRACE),
+            ("DEBUG", LevelFilter::DEBUG),
+            ("INFO", LevelFilter::INFO),
+            ("WARN", LevelFilter::WARN),
+            ("ERROR", LevelFilter::ERROR),
+            ("FATAL", LevelFilter::ERROR),
+        ] {
+            let level = ("AWS_LAMBDA_LOG_LEVEL", level);
+            assert_eq!(log(&[json, level]), (expected, LogFormat::Json));
+            let own = ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "none");
+            assert_eq!(log(&[json, level, own]), (LevelFilter::OFF, LogFormat::Json));
+        }
+        assert_eq!(log(&[("AWS_LAMBDA_LOG_FORMAT", "Text")]), (LevelFilter::INFO, LogFormat::Text));
     }
 
     #[test]
@@ -262,6 +318,8 @@ mod tests {
             ("SECRETS_MANAGER_TTL", "1m"),
             ("SSM_PARAMETER_STORE_TTL", "+1"),
             ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "loud"),
+            ("AWS_LAMBDA_LOG_LEVEL", "none"),
+            ("AWS_LAMBDA_LOG_FORMAT", "XML"),
         ];
         let (_, problems) = read(&wrong);
         assert_eq!(problems.len(), wrong.len(), "{problems:#?}");

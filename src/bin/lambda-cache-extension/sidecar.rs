@@ -88,7 +88,8 @@ impl Sidecar {
         };
         tokio::select! {
             result = work => result,
-            panic = self.server.failed() => Err(panic.into()),
+            // What it said is in the log already, if it may be.
+            _panic = self.server.failed() => Err("the HTTP server panicked".into()),
             () = signals.told() => Ok(()),
         }
     }
