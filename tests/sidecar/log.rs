@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::Value as Json;
 
 use crate::aws::Answer;
@@ -55,6 +56,23 @@ async fn no_words_of_a_service_or_a_client_begin_a_line_or_move_a_cursor() {
     let hidden =
         |it: &char| it.is_control() && *it != '\n' || ('\u{2028}'..='\u{202e}').contains(it);
     assert_eq!(log.chars().find(hidden), None, "{log}");
+}
+
+#[tokio::test]
+async fn a_failure_is_one_line_however_many_wait_for_it() {
+    let cloud = Cloud::start().await;
+    let sidecar = declares_one().variable(LEVEL, "info").start(&cloud).await;
+    cloud.aws.script(|_| Some(Answer::error(400, "AccessDeniedException")));
+    join_all((0..10).map(|_| sidecar.named(SECRET))).await;
+    join_all((0..10).map(|_| sidecar.get(PARAMETER))).await;
+    let calls = cloud.operations();
+    for (operation, named) in [("GetSecretValue", "\"s\""), ("GetParameters", "parameters/p")] {
+        let calls = calls.iter().filter(|it| *it == operation).count();
+        let lines = sidecar.lines_with(operation);
+        assert_eq!(lines.len(), calls, "{lines:#?}");
+        assert!(lines[0].contains(named) && lines[0].contains("AccessDenied"), "{lines:?}");
+    }
+    assert_eq!(sidecar.lines_with("AccessDenied").len(), calls.len(), "{}", sidecar.log());
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ mod in_lambda;
 #[path = "../support/lambda_client.rs"]
 mod lambda_client;
 mod log;
+mod missing;
+mod not_found;
 mod outages;
 #[path = "../support/process.rs"]
 mod process;

@@ -50,6 +50,11 @@ impl Answer {
         Self::json(wiped(serde_json::to_vec(value).unwrap_or_default()))
     }
 
+    /// Bytes of its body.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn respond(&self, status: StatusCode) -> Response {
         let mut response = Response::new(Full::new(self.body.clone()));
         *response.status_mut() = status;
@@ -61,9 +66,9 @@ impl Answer {
     }
 }
 
-/// The answer that is kept; if it is past its max age, it says so.
-pub(crate) fn kept(value: &Value<Answer>) -> Response {
-    let mut response = value.respond(StatusCode::OK);
+/// The answer of a value that is kept; if this is past its max age, it says so.
+pub(crate) fn kept<T>(answer: &Answer, value: &Value<T>) -> Response {
+    let mut response = answer.respond(StatusCode::OK);
     if value.is_stale() {
         let age = HeaderValue::from(value.age().as_secs());
         response.headers_mut().insert(STALE, age);

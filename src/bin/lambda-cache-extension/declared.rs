@@ -20,6 +20,7 @@ use secrecy::ExposeSecret;
 use crate::answer::{self, Answer, Response};
 use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
+use crate::missing::Missing;
 use crate::problem::Problem;
 use crate::settings::Loading;
 use crate::words;
@@ -185,7 +186,7 @@ impl Endpoint for Declared {
             return Err(Refusal::undeclared(NO_DATA, format!("{section}/{name}")));
         };
         match self.cache.get(key).await {
-            Ok(value) => Ok(answer::kept(&value)),
+            Ok(value) => Ok(answer::kept(&value, &value)),
             Err(error) => Ok(failed(&error)),
         }
     }
@@ -197,7 +198,9 @@ fn no_data(status: StatusCode) -> Response {
 
 /// A client that looks at the body alone must not take the reason for the value.
 fn failed(error: &Error) -> Response {
+    let missing = Missing::behind(error);
     let status = match error.kind() {
+        _ if missing.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::NotFound => {
             tracing::debug!(%error, "no such thing");
             return no_data(StatusCode::OK);
@@ -209,7 +212,11 @@ fn failed(error: &Error) -> Response {
     };
     tracing::debug!(%error, "not served");
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
-    response.headers_mut().insert(ERROR, reason(&error.to_string()));
+    let words = match missing {
+        Some(missing) => format!("{missing}: {error}"),
+        None => error.to_string(),
+    };
+    response.headers_mut().insert(ERROR, reason(&words));
     response
 }
 

@@ -12,6 +12,7 @@ mod declared;
 mod go;
 mod http;
 mod log;
+mod missing;
 mod on_demand;
 mod problem;
 mod settings;

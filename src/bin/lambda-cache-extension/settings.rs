@@ -16,6 +16,9 @@ const CONFIG: &str = "/var/task/config.yaml";
 /// variables, and so no session token, but what its credentials are asked for with.
 const TOKENS: [&str; 2] = ["AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
 
+/// How long a request to a service may take, unless its variable says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Everything that variables decide.
 pub(crate) struct Settings {
     pub(crate) config: ConfigFile,
@@ -57,14 +60,18 @@ pub(crate) struct OnDemandSettings {
     pub(crate) secrets: ServiceSettings,
     /// The most things of each service that are kept; zero keeps none.
     pub(crate) cache_size: usize,
+    /// The most bytes that these may come to.
+    pub(crate) max_bytes: Option<u64>,
+    /// How long it is kept that there is no such thing.
+    pub(crate) not_found_ttl: Duration,
     /// The most requests that may be under way to each service.
     pub(crate) max_connections: usize,
 }
 
 pub(crate) struct ServiceSettings {
     pub(crate) max_age: Duration,
-    /// How long a request may take, if not as long as any other.
-    pub(crate) timeout: Option<Duration>,
+    /// How long a request may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Settings {
@@ -147,6 +154,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
             parameters: self.service("SSM_PARAMETER_STORE"),
             secrets: self.service("SECRETS_MANAGER"),
             cache_size: if is_enabled { cache_size } else { 0 },
+            max_bytes: self.read("LAMBDA_CACHE_MAX_BYTES", some_bytes, None),
+            not_found_ttl: self.read("LAMBDA_CACHE_NOT_FOUND_TTL", seconds, Duration::ZERO),
             max_connections: self.read(
                 "PARAMETERS_SECRETS_EXTENSION_MAX_CONNECTIONS",
                 at_least_one,
@@ -159,7 +168,7 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         let millis = |text: &str| number(text).map(|it| Duration::from_millis(it as u64));
         let max_age = self.read(&format!("{prefix}_TTL"), seconds, Duration::from_secs(300));
         let timeout = self.read(&format!("{prefix}_TIMEOUT_MILLIS"), millis, Duration::ZERO);
-        ServiceSettings { max_age, timeout: Some(timeout).filter(|it| !it.is_zero()) }
+        ServiceSettings { max_age, timeout: if timeout.is_zero() { TIMEOUT } else { timeout } }
     }
 }
 
@@ -172,6 +181,10 @@ fn number(text: &str) -> Result<usize, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     number(text).map(|it| Duration::from_secs(it as u64))
+}
+
+fn some_bytes(text: &str) -> Result<Option<u64>, String> {
+    at_least_one(text).map(|it| Some(it as u64))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -250,7 +263,7 @@ mod tests {
             assert_eq!((on_demand.port, on_demand.cache_size), (2773, 1000));
             assert_eq!(on_demand.max_connections, 3);
             for service in [on_demand.parameters, on_demand.secrets] {
-                assert_eq!((service.max_age.as_secs(), service.timeout), (300, None));
+                assert_eq!((service.max_age.as_secs(), service.timeout.as_secs()), (300, 5));
             }
         }
     }
@@ -276,7 +289,7 @@ mod tests {
         assert_eq!(declared.loading, Loading::AtInit);
         assert_eq!(on_demand.secrets.max_age, Duration::from_secs(86_400));
         assert_eq!(on_demand.parameters.max_age, Duration::ZERO);
-        assert_eq!(on_demand.parameters.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(on_demand.parameters.timeout, Duration::from_millis(1500));
         assert_eq!(on_demand.cache_size, 0);
         let LogSettings { level, format } = settings.log;
         assert_eq!((level, format), (LevelFilter::DEBUG, LogFormat::Text));

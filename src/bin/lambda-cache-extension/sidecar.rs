@@ -13,6 +13,7 @@ use lambda_cache::{Cache, ExternalExtension, Mode, sources};
 use crate::config::{self, Declaration};
 use crate::declared::{Declared, Defaults};
 use crate::http::{Clients, Guard, Listener, Server};
+use crate::missing::Missing;
 use crate::on_demand::OnDemand;
 use crate::problem::Problem;
 use crate::settings::{ConfigFile, Loading, Settings};
@@ -60,6 +61,9 @@ impl Sidecar {
         };
         let things = Arc::new(things);
         let mut server = Server::new(Clients::new(max_clients));
+        if aws.region().is_none() {
+            tracing::warn!("{}", Missing::Region);
+        }
         if token.is_none() {
             tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show a token is refused");
         }

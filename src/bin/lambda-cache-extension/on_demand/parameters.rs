@@ -8,7 +8,7 @@ use aws_sdk_ssm::operation::get_parameter::GetParameterOutput;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{Metadata, written};
+use super::{Metadata, Resource, written};
 use crate::answer::Answer;
 use crate::http::{Refusal, query};
 
@@ -40,11 +40,21 @@ impl Parameter {
         let with_decryption = query::boolean("withDecryption", with_decryption)?.unwrap_or(false);
         Ok(Self { name, with_decryption })
     }
+}
 
-    pub(super) async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
+impl Resource for Parameter {
+    const NAME: &'static str = "systemsmanager/parameters";
+    const OPERATION: &'static str = "GetParameter";
+    type Client = Client;
+
+    async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
         let call = client.get_parameter().name(self.name).with_decryption(self.with_decryption);
         let output = call.send().await.map_err(Failure::of)?;
         Ok(Answer::secret_json(&Output::from(&output)))
+    }
+
+    fn size(&self) -> usize {
+        self.name.len()
     }
 }
 

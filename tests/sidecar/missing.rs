@@ -1,0 +1,50 @@
+//! A process that lacks what every call to AWS needs: a region, and credentials.
+
+use crate::cloud::Cloud;
+use crate::sidecar::{Setup, Sidecar, setup};
+
+const PARAMETER: &str = "/systemsmanager/parameters/get?name=p";
+const SECRET: &str = "/secretsmanager/get?secretId=s";
+
+fn declares_one() -> Setup {
+    // No service of this machine's shall be asked.
+    setup("parameters: [{names: [p]}]").variable("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+/// What both ports answer, which must not be mistaken for a service that cannot be reached: a 500 that
+/// says what is missing.
+async fn says(sidecar: &Sidecar, missing: &str) {
+    for path in [PARAMETER, SECRET] {
+        let reply = sidecar.named(path).await;
+        let body = reply.json();
+        assert_eq!((reply.status, &body["__type"]), (500, &"InternalFailure".into()), "{reply:?}");
+        assert!(body["message"].as_str().is_some_and(|it| it.contains(missing)), "{body}");
+    }
+    let reply = sidecar.get("/parameters?name=p").await;
+    assert_eq!((reply.status, reply.text()), (500, "No data found"));
+    let reason = reply.header("x-lambda-cache-error").expect("a reason");
+    assert!(reason.contains(missing), "{reason}");
+}
+
+#[tokio::test]
+async fn without_a_region_both_ports_say_that_it_is_missing() {
+    let cloud = Cloud::start().await;
+    let sidecar = declares_one().without("AWS_REGION").start(&cloud).await;
+    says(&sidecar, "AWS_REGION").await;
+    assert!(sidecar.log().contains("AWS_REGION"), "{}", sidecar.log());
+    assert_eq!(cloud.operations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_credentials_both_ports_say_that_they_are_missing() {
+    let cloud = Cloud::start().await;
+    let sidecar = declares_one()
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .without("AWS_SESSION_TOKEN")
+        .variable("AWS_CONTAINER_AUTHORIZATION_TOKEN", crate::sidecar::TOKEN)
+        .start(&cloud)
+        .await;
+    says(&sidecar, "AWS_ACCESS_KEY_ID").await;
+    assert_eq!(cloud.operations(), [""; 0]);
+}
