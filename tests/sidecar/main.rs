@@ -17,6 +17,7 @@ mod connections;
 mod dead_sockets;
 mod freezes;
 mod go_extension;
+mod hostile;
 mod in_lambda;
 #[path = "../support/lambda_client.rs"]
 mod lambda_client;

@@ -174,6 +174,14 @@ impl Sidecar {
         tokio::time::timeout(LIMIT, process.wait()).await.expect("an end").unwrap()
     }
 
+    /// Memory that it has in use.
+    pub(crate) fn resident_kb(&self) -> u64 {
+        let id = self.process.as_ref().and_then(Child::id).expect("a running process");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap()
     }

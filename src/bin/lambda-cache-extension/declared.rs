@@ -187,7 +187,12 @@ impl Endpoint for Declared {
         };
         match self.cache.get(key).await {
             Ok(value) => Ok(answer::kept(&value, &value)),
-            Err(error) => Ok(failed(&error)),
+            // The refresher's line in the log has the error.
+            Err(error) => {
+                let (response, asked) = (failed(&error), error.entry());
+                tracing::debug!(asked, status = response.status().as_u16(), "not served");
+                Ok(response)
+            }
         }
     }
 }
@@ -201,16 +206,12 @@ fn failed(error: &Error) -> Response {
     let missing = Missing::behind(error);
     let status = match error.kind() {
         _ if missing.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorKind::NotFound => {
-            tracing::debug!(%error, "no such thing");
-            return no_data(StatusCode::OK);
-        }
+        ErrorKind::NotFound => return no_data(StatusCode::OK),
         ErrorKind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Denied | ErrorKind::Source | ErrorKind::Decode => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    tracing::debug!(%error, "not served");
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
     let words = match missing {
         Some(missing) => format!("{missing}: {error}"),

@@ -22,6 +22,7 @@ use self::secrets::Secret;
 use crate::answer::{self, Answer, Response};
 use crate::http::{Endpoint, Refusal, query};
 use crate::settings::{OnDemandSettings, ServiceSettings};
+use crate::words;
 
 /// Parameters and secrets by what clients ask for.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl<R: Resource> Service<R> {
         let memo = cache.memo(R::NAME, move |wanted: R| {
             let (client, limit) = (client.clone(), limit.clone());
             async move {
-                let asked = format!("{} {:?}", R::OPERATION, wanted.to_string());
+                let asked = format!("{} {:?}", R::OPERATION, words::beginning(&wanted.to_string()));
                 let fetched = tokio::time::timeout(timeout, limit.run(wanted.fetch(&client))).await;
                 let found = fetched.unwrap_or_else(|_| Err(Failure::late(timeout)));
                 match found.map_err(|failure| failure.of_call(asked)) {
@@ -113,10 +114,12 @@ impl<R: Resource> Service<R> {
                 Found::Answer(answer) => answer::kept(answer, &found),
                 Found::Nothing(failure) => failure.respond(),
             },
-            // The refresher has told the log.
+            // The refresher's line in the log has the error.
             Err(error) => {
-                tracing::debug!(%error, wanted = ?wanted.to_string(), "not served");
-                failure::respond(&error)
+                let response = failure::respond(&error);
+                let (asked, status) = (wanted.to_string(), response.status().as_u16());
+                tracing::debug!(asked = words::beginning(&asked), status, "not served");
+                response
             }
         }
     }

@@ -13,6 +13,9 @@ const OPTIONS: [(&str, &str); 7] = [
     ("timeout", "timeout"),
 ];
 
+/// The longest quotation of a request.
+const MOST_QUOTED: usize = 256;
+
 /// The text with its control characters escaped, as JSON escapes them, so that it neither begins a
 /// line of its own nor moves the cursor of whoever reads it.
 pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
@@ -32,6 +35,11 @@ pub(crate) fn on_one_line(text: &str) -> Cow<'_, str> {
         }
     }
     shown.into()
+}
+
+/// The beginning of what a client has sent, which may be long: enough to know it by.
+pub(crate) fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_QUOTED)]
 }
 
 /// Control characters, and those that break lines or change the direction of what follows.
@@ -100,6 +108,13 @@ mod tests {
         ] {
             assert_eq!(in_yaml(said), expected);
         }
+    }
+
+    #[test]
+    fn what_is_quoted_of_a_long_text_is_its_beginning() {
+        assert_eq!(beginning("short"), "short");
+        let long = format!("x{}", "\u{1f600}".repeat(1000));
+        assert_eq!(beginning(&long), format!("x{}", "\u{1f600}".repeat(63)));
     }
 
     proptest! {

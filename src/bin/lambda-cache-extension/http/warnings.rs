@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::words;
+
 /// Of one kind there is at most one line in this time.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The longest quotation of a request.
-const MOST_QUOTED: usize = 256;
 
 /// What a client may do any number of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,7 @@ impl Warnings {
             }
         });
         if is_first {
-            let end = asked.floor_char_boundary(MOST_QUOTED);
-            (self.0.write)(Line::One(warning, &asked[..end]));
+            (self.0.write)(Line::One(warning, words::beginning(asked)));
             tokio::spawn(self.clone().count(warning));
         }
     }
@@ -167,12 +166,5 @@ mod tests {
         assert_eq!(lines(), ["NoToken /again"]);
         pass(10 * INTERVAL).await;
         assert_eq!(lines(), [""; 0]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_long_request_is_quoted_in_part() {
-        let warnings = warnings();
-        warnings.warn(Warning::Undeclared, &"\u{1f600}".repeat(1000));
-        assert_eq!(lines(), [format!("Undeclared {}", "\u{1f600}".repeat(MOST_QUOTED / 4))]);
     }
 }
