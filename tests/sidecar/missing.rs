@@ -1,5 +1,6 @@
 //! A process that lacks what every call to AWS needs: a region, and credentials.
 
+use crate::aws::Answer;
 use crate::cloud::Cloud;
 use crate::sidecar::{Setup, Sidecar, setup};
 
@@ -47,4 +48,37 @@ async fn without_credentials_both_ports_say_that_they_are_missing() {
         .await;
     says(&sidecar, "AWS_ACCESS_KEY_ID").await;
     assert_eq!(cloud.operations(), [""; 0]);
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_loaded_are_missing_too() {
+    let cloud = Cloud::start().await;
+    let sidecar = declares_one()
+        .without("AWS_ACCESS_KEY_ID")
+        .without("AWS_SECRET_ACCESS_KEY")
+        .variable("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "info")
+        .variable("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/such/file")
+        .variable("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/reader")
+        .start(&cloud)
+        .await;
+    says(&sidecar, "no credentials").await;
+    assert_eq!(cloud.operations(), [""; 0]);
+    let log = sidecar.log();
+    let lines = log.lines().filter(|line| line.contains("No such file"));
+    assert_eq!(lines.count(), 3, "one for each failure:\n{log}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_be_assumed_is_a_refusal_and_nothing_that_is_missing() {
+    let cloud = Cloud::start().await;
+    let config = "parameters: [{names: [p], role: 'arn:aws:iam::111122223333:role/reader'}]";
+    let sidecar = setup(config).start(&cloud).await;
+    cloud.aws.script(|call| {
+        let said = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>";
+        (call.service == "sts").then(|| Answer::Say(403, said.to_owned()))
+    });
+    let reply = sidecar.get("/parameters?name=p").await;
+    assert_eq!((reply.status, reply.text()), (502, "No data found"));
+    let reason = reply.header("x-lambda-cache-error").expect("a reason");
+    assert!(reason.contains("AccessDenied") && !reason.contains("no credentials"), "{reason}");
 }

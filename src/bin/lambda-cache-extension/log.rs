@@ -26,12 +26,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Logs what is ours, at the settings' level. What libraries log is no use to the function's owner,
-/// unless it warns; below that, HTTP libraries log what they send and get.
+/// Logs what is ours, at the settings' level. What libraries warn of is in our own errors already, so
+/// it is left to those who look for more; below that, HTTP libraries log what they send and get.
 pub(crate) fn start(settings: LogSettings) {
     let LogSettings { level, format } = settings;
+    let of_libraries = match level >= LevelFilter::DEBUG {
+        true => LevelFilter::WARN,
+        false => LevelFilter::ERROR,
+    };
     let targets = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
+        .with_default(level.min(of_libraries))
         .with_target("lambda_cache", level)
         .with_target("lambda_cache_extension", level);
     // A refresh is a span at debug. Its line is written at its end, with its own account of how long it

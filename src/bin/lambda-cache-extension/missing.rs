@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::error::metadata::ErrorMetadata;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -17,15 +18,16 @@ impl Missing {
     /// dispatch, as it does connections that break.
     pub(crate) fn behind(error: &(dyn StdError + 'static)) -> Option<Self> {
         let causes = || std::iter::successors(Some(error), |&it| it.source());
-        let is_credentials = |error: &(dyn StdError + 'static)| {
-            matches!(error.downcast_ref(), Some(CredentialsError::CredentialsNotLoaded(_)))
-        };
-        if causes().any(is_credentials) {
+        // STS has refused a role, which is no want of anything here.
+        if causes().any(|it| it.is::<ErrorMetadata>()) {
+            return None;
+        }
+        if causes().any(|it| it.is::<CredentialsError>()) {
             return Some(Self::Credentials);
         }
-        // The errors themselves are of types that are not public.
-        let is_unsent = |error: &(dyn StdError + 'static)| {
-            error.downcast_ref::<ConnectorError>().is_some_and(|it| it.is_other())
+        // The error itself is of a type that is not public.
+        let is_unsent = |it: &(dyn StdError + 'static)| {
+            it.downcast_ref::<ConnectorError>().is_some_and(|it| it.is_other())
         };
         let reason = causes().last()?.to_string().to_ascii_lowercase();
         let is_region = reason.contains("missing") && reason.contains("region");
