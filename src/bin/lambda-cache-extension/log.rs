@@ -1,4 +1,4 @@
-//! The log: standard error, which Lambda puts into the function's. A line a event, whatever is in it.
+//! The log: standard error, which Lambda puts into the function's. Each event is one line.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -26,8 +26,43 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Logs what is ours, at the settings' level. What libraries warn of is in our own errors already, so
-/// it is left to those who look for more; below that, HTTP libraries log what they send and get.
+/// The level that the sidecar's own variable names.
+pub(crate) fn own_level(text: &str) -> Result<LevelFilter, String> {
+    match &*text.to_ascii_lowercase() {
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" => Ok(LevelFilter::WARN),
+        "error" => Ok(LevelFilter::ERROR),
+        "none" => Ok(LevelFilter::OFF),
+        _ => Err(format!("\"{text}\" is none of debug, info, warn, error and none")),
+    }
+}
+
+/// The level that Lambda's variable for the function names.
+pub(crate) fn function_level(text: &str) -> Result<LevelFilter, String> {
+    match &*text.to_ascii_lowercase() {
+        "trace" => Ok(LevelFilter::TRACE),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" => Ok(LevelFilter::WARN),
+        // The errors that the sidecar ends with are its fatal ones.
+        "error" | "fatal" => Ok(LevelFilter::ERROR),
+        _ => Err(format!("\"{text}\" is none of TRACE, DEBUG, INFO, WARN, ERROR and FATAL")),
+    }
+}
+
+/// The format that Lambda's variable for the function names.
+pub(crate) fn format(text: &str) -> Result<LogFormat, String> {
+    match &*text.to_ascii_lowercase() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("\"{text}\" is neither Text nor JSON")),
+    }
+}
+
+/// Logs our own events, at the settings' level. What libraries warn of is in our own errors too, so it
+/// is shown at debug only. Their lower levels are never shown: HTTP libraries log what they send and
+/// get there.
 pub(crate) fn start(settings: LogSettings) {
     let LogSettings { level, format } = settings;
     let of_libraries = match level >= LevelFilter::DEBUG {
@@ -38,8 +73,8 @@ pub(crate) fn start(settings: LogSettings) {
         .with_default(level.min(of_libraries))
         .with_target("lambda_cache", level)
         .with_target("lambda_cache_extension", level);
-    // A refresh is a span at debug. Its line is written at its end, with its own account of how long it
-    // took: the time that a span is entered says nothing of that.
+    // A refresh is a span at debug: it gets a line when it ends. Its duration is a field of its own, so
+    // the times at which the span was entered are left out.
     let lines = fmt::layer()
         .with_writer(StandardError)
         .with_ansi(false)
@@ -56,8 +91,8 @@ pub(crate) fn start(settings: LogSettings) {
     std::panic::set_hook(Box::new(panicked));
 }
 
-/// Where somebody's code panicked. What it said is told only if it is fixed: anything else may quote a
-/// value.
+/// Logs where code panicked. The message is logged only if it is a fixed text: a formatted one may
+/// quote a value.
 fn panicked(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload().downcast_ref::<&'static str>();
@@ -77,8 +112,7 @@ impl MakeWriter<'_> for StandardError {
 }
 
 impl Write for StandardError {
-    /// Writes one line. Requests and services have their words in it, and must not have lines of their
-    /// own.
+    /// Writes one line. What requests and services say is part of it, and must not begin another.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = String::from_utf8_lossy(bytes);
         let line = line.strip_suffix('\n').unwrap_or(&line);

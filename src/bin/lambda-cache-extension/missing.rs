@@ -18,7 +18,7 @@ impl Missing {
     /// dispatch, as it does connections that break.
     pub(crate) fn behind(error: &(dyn StdError + 'static)) -> Option<Self> {
         let causes = || std::iter::successors(Some(error), |&it| it.source());
-        // STS has refused a role, which is no want of anything here.
+        // STS has refused a role: nothing is missing here.
         if causes().any(|it| it.is::<ErrorMetadata>()) {
             return None;
         }

@@ -31,32 +31,32 @@ pub(crate) struct OnDemand {
     secrets: Service<Secret>,
 }
 
-/// What a service is asked for.
+/// A parameter or a secret, as a client asks for it.
 trait Resource: Clone + Eq + Hash + Display + Send + Sync + 'static {
-    /// What errors call the service's things.
+    /// Names the memo in errors and in the log.
     const NAME: &'static str;
-    /// The operation that gets one.
+    /// The operation that fetches one.
     const OPERATION: &'static str;
     type Client: Clone + Send + Sync + 'static;
 
     fn fetch(self, client: &Self::Client) -> impl Future<Output = Result<Answer, Failure>> + Send;
 
-    /// Bytes of what names it.
+    /// Bytes of its name and version.
     fn size(&self) -> usize;
 }
 
-/// The things of one service.
+/// The parameters, or the secrets.
 #[derive(Debug)]
 struct Service<R> {
     memo: Memo<R, Found>,
     not_found_ttl: Duration,
 }
 
-/// What a service has of what it is asked for.
+/// What is kept of a parameter or a secret.
 #[derive(Debug)]
 enum Found {
     Answer(Answer),
-    /// No such thing, which is kept for a while of its own.
+    /// The service has no such thing. Kept for `not_found_ttl`.
     Nothing(Failure),
 }
 

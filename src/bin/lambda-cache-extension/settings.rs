@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::go;
 use crate::http::Token;
-use crate::log::{LogFormat, LogSettings};
+use crate::log::{self, LogFormat, LogSettings};
 use crate::problem::Problem;
 
 const CONFIG: &str = "/var/task/config.yaml";
@@ -138,10 +138,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
     /// The function's own settings, those of Lambda's logging controls, hold for the sidecar unless it
     /// has a level of its own.
     fn log(&mut self) -> LogSettings {
-        let level = self.read("AWS_LAMBDA_LOG_LEVEL", function_log_level, LevelFilter::INFO);
+        let level = self.read("AWS_LAMBDA_LOG_LEVEL", log::function_level, LevelFilter::INFO);
         LogSettings {
-            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", log_level, level),
-            format: self.read("AWS_LAMBDA_LOG_FORMAT", log_format, LogFormat::Text),
+            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", log::own_level, level),
+            format: self.read("AWS_LAMBDA_LOG_FORMAT", log::format, LogFormat::Text),
         }
     }
 
@@ -202,38 +202,6 @@ fn port(text: &str) -> Result<u16, String> {
 fn any_case_boolean(text: &str) -> Result<bool, String> {
     go::boolean(&text.to_ascii_lowercase())
         .map_err(|_| format!("\"{text}\" is neither true nor false"))
-}
-
-fn log_level(text: &str) -> Result<LevelFilter, String> {
-    match &*text.to_ascii_lowercase() {
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        "error" => Ok(LevelFilter::ERROR),
-        "none" => Ok(LevelFilter::OFF),
-        _ => Err(format!("\"{text}\" is none of debug, info, warn, error and none")),
-    }
-}
-
-/// Lambda's levels for a function.
-fn function_log_level(text: &str) -> Result<LevelFilter, String> {
-    match &*text.to_ascii_lowercase() {
-        "trace" => Ok(LevelFilter::TRACE),
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        // Errors are what the sidecar ends with.
-        "error" | "fatal" => Ok(LevelFilter::ERROR),
-        _ => Err(format!("\"{text}\" is none of TRACE, DEBUG, INFO, WARN, ERROR and FATAL")),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, String> {
-    match &*text.to_ascii_lowercase() {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(format!("\"{text}\" is neither Text nor JSON")),
-    }
 }
 
 #[cfg(test)]

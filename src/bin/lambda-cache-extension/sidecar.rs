@@ -92,7 +92,7 @@ impl Sidecar {
         };
         tokio::select! {
             result = work => result,
-            // What it said is in the log already, if it may be.
+            // The panic hook has logged where.
             _panic = self.server.failed() => Err("the HTTP server panicked".into()),
             () = signals.told() => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! [`Warnings`]: what clients do wrong, in the log, where no client can flood it.
+//! [`Warnings`]: tells the log what clients do wrong, without letting them flood it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! [`Watched`]: a connection's stream, which notes how the connection gets on and words what hyper
-//! answers by itself.
+//! [`Watched`]: a connection's stream. It notes the connection's progress, and puts an answer of ours in
+//! place of the one that hyper gives by itself to a request that it cannot read, which has none of our
+//! headers.
 
 use std::io;
 use std::pin::Pin;
@@ -60,7 +61,7 @@ impl Progress {
 pub(super) struct Watched {
     stream: TcpStream,
     progress: Arc<Progress>,
-    /// What goes out in place of hyper's answer, as far as it has not been sent.
+    /// The rest of the answer that replaces hyper's.
     instead: Vec<u8>,
 }
 
@@ -69,7 +70,7 @@ impl Watched {
         Self { stream, progress, instead: Vec::new() }
     }
 
-    /// Sends our answer in place of hyper's; `length` is that of hyper's, which it takes for sent.
+    /// Sends our answer in place of hyper's, which is so long. hyper is told that its own was sent.
     fn poll_instead(
         &mut self,
         context: &mut Context<'_>,
@@ -85,8 +86,8 @@ impl Watched {
         Poll::Ready(Ok(length))
     }
 
-    /// Whether this write is replaced by an answer of ours: hyper writes an answer that nobody asked
-    /// it for where it cannot read a request.
+    /// Whether an answer of ours replaces this write: a refusal that hyper writes while no answer of
+    /// ours is being sent.
     fn is_replaced(&mut self, bytes: &[u8]) -> bool {
         if self.instead.is_empty() && !self.progress.is_answering.load(Relaxed) {
             self.instead = unreadable(bytes).unwrap_or_default();
@@ -100,7 +101,7 @@ impl Watched {
     }
 }
 
-/// What a client gets whose request cannot be read: hyper's status, with our headers and words.
+/// Our answer in place of hyper's to an unreadable request, with the same status.
 fn unreadable(answer: &[u8]) -> Option<Vec<u8>> {
     let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let status = StatusCode::from_bytes(status).ok().filter(StatusCode::is_client_error)?;
