@@ -1,4 +1,4 @@
-//! A process that lacks what every call to AWS needs: a region, and credentials.
+//! A process that lacks what every call to AWS needs: a region, credentials, and an endpoint that can be.
 
 use crate::aws::Answer;
 use crate::cloud::Cloud;
@@ -66,6 +66,18 @@ async fn credentials_that_cannot_be_loaded_are_missing_too() {
     let log = sidecar.log();
     let lines = log.lines().filter(|line| line.contains("No such file"));
     assert_eq!(lines.count(), 3, "one for each failure:\n{log}");
+}
+
+#[tokio::test]
+async fn a_region_or_an_endpoint_that_cannot_be_is_said_to_be_so() {
+    let cloud = Cloud::start().await;
+    for (name, value, words) in [
+        ("AWS_REGION", "EU WEST", "AWS_REGION"),
+        ("AWS_ENDPOINT_URL", "not a url", "AWS_ENDPOINT_URL"),
+    ] {
+        let sidecar = declares_one().variable(name, value).start(&cloud).await;
+        says(&sidecar, words).await;
+    }
 }
 
 #[tokio::test]

@@ -100,6 +100,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Where the next character after `text` stands.
+    fn after(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let (line, last) = text.split('\n').enumerate().last().unwrap_or_default();
+        Self { line: line + 1, column: last.chars().count() + 1 }
+    }
+
     /// What is wrong there.
     pub(crate) fn problem(self, path: &str, message: impl Into<String>) -> Problem {
         Problem::new(format!("{path}:{self}"), message)
@@ -118,10 +125,16 @@ impl fmt::Display for Place {
     }
 }
 
-/// What `text`, the file at `path`, declares, as far as it is right; what is wrong goes to `problems`.
-pub(crate) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
+/// What `file`, the one at `path`, declares, as far as it is right; what is wrong goes to `problems`.
+pub(crate) fn parse(file: &[u8], path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
     let mut mistakes = Mistakes::default();
-    let documents = yaml::load(text, &mut mistakes);
+    let documents = match str::from_utf8(file) {
+        Ok(text) => yaml::load(text, &mut mistakes),
+        Err(error) => {
+            mistakes.add(Place::after(&file[..error.valid_up_to()]), "invalid UTF-8");
+            Vec::new()
+        }
+    };
     let declarations = declared(&documents, &mut mistakes);
     problems.extend(mistakes.in_order(path));
     declarations

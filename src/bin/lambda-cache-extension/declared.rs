@@ -20,9 +20,9 @@ use secrecy::ExposeSecret;
 use crate::answer::{self, Answer, Response};
 use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
-use crate::missing::Missing;
 use crate::problem::Problem;
 use crate::settings::Loading;
+use crate::unsent::unsent;
 use crate::words;
 
 /// What the Go extension says of everything that it cannot give.
@@ -203,9 +203,9 @@ fn no_data(status: StatusCode) -> Response {
 
 /// A client that looks at the body alone must not take the reason for the value.
 fn failed(error: &Error) -> Response {
-    let missing = Missing::behind(error);
+    let unsent = unsent(error);
     let status = match error.kind() {
-        _ if missing.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
+        _ if unsent.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::NotFound => return no_data(StatusCode::OK),
         ErrorKind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -213,8 +213,8 @@ fn failed(error: &Error) -> Response {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
-    let words = match missing {
-        Some(missing) => format!("{missing}: {error}"),
+    let words = match unsent {
+        Some(why) => format!("{why}; {error}"),
         None => error.to_string(),
     };
     response.headers_mut().insert(ERROR, reason(&words));

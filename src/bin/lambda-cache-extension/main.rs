@@ -12,12 +12,12 @@ mod declared;
 mod go;
 mod http;
 mod log;
-mod missing;
 mod on_demand;
 mod problem;
 mod settings;
 mod sidecar;
 mod signals;
+mod unsent;
 mod words;
 
 use std::ffi::OsStr;

@@ -13,11 +13,11 @@ use lambda_cache::{Cache, ExternalExtension, Mode, sources};
 use crate::config::{self, Declaration};
 use crate::declared::{Declared, Defaults};
 use crate::http::{Clients, Guard, Listener, Server};
-use crate::missing::Missing;
 use crate::on_demand::OnDemand;
 use crate::problem::Problem;
 use crate::settings::{ConfigFile, Loading, Settings};
 use crate::signals::Signals;
+use crate::unsent::NO_REGION;
 
 /// How long init may take to load what is declared: Lambda gives it ten seconds.
 const INIT_DEADLINE: Duration = Duration::from_secs(8);
@@ -62,7 +62,7 @@ impl Sidecar {
         let things = Arc::new(things);
         let mut server = Server::new(Clients::new(max_clients));
         if aws.region().is_none() {
-            tracing::warn!("{}", Missing::Region);
+            tracing::warn!("{NO_REGION}");
         }
         if token.is_none() {
             tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show a token is refused");
@@ -121,8 +121,8 @@ fn read(config: ConfigFile, problems: &mut Vec<Problem>) -> (String, Vec<Declara
         ConfigFile::Chosen(path) => (path, false),
     };
     let name = path.to_string_lossy().into_owned();
-    let declarations = match fs::read_to_string(&path) {
-        Ok(text) => config::parse(&text, &name, problems),
+    let declarations = match fs::read(&path) {
+        Ok(file) => config::parse(&file, &name, problems),
         Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => {
             tracing::info!(path = name, "there is no such file, so nothing is declared");
             Vec::new()

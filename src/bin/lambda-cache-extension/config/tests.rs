@@ -25,7 +25,7 @@ fn names(declarations: &[Declaration]) -> Vec<(&'static str, &str)> {
 
 fn read(text: &str) -> (Vec<Declaration>, Vec<String>) {
     let mut problems = Vec::new();
-    let declarations = parse(text, "config.yaml", &mut problems);
+    let declarations = parse(text.as_bytes(), "config.yaml", &mut problems);
     (declarations, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -271,6 +271,19 @@ fn a_merge_key_that_cannot_merge_is_a_mistake() {
     ] {
         assert_eq!(problems(text), [expected], "{text}");
     }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_a_mistake_where_it_ceases_to_be_one() {
+    let mut problems = Vec::new();
+    parse(b"parameters:\n  - names: [\xc3\xa4, b\xff]\n", "config.yaml", &mut problems);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].to_string(), "config.yaml:2:17: invalid UTF-8");
+    assert_eq!(
+        right("\u{feff}parameters: [{names: [a]}]").len(),
+        1,
+        "a mark of byte order is none"
+    );
 }
 
 #[test]
