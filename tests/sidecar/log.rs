@@ -124,11 +124,22 @@ async fn what_clients_may_not_do_is_told_at_warn_once_a_second_with_how_often() 
 async fn at_debug_each_refresh_has_a_line_with_entry_cause_outcome_and_duration() {
     let cloud = Cloud::start().await;
     cloud.put_parameter("p", "hush").await;
+    cloud.put_secret("s", "hush").await;
     let sidecar = declares_one().start(&cloud).await;
     sidecar.get(PARAMETER).await;
-    let [line] = &sidecar.logs("refresh{", 1).await[..] else { panic!("not one line") };
-    for part in ["entry=\"parameters/p\"", "cause=\"read\"", "outcome=", "duration_ms="] {
-        assert!(line.starts_with("DEBUG ") && line.contains(part), "{part} is not in {line}");
+    sidecar.named(SECRET).await;
+    sidecar.named("/secretsmanager/get?secretId=missing").await;
+    for (entry, outcome) in [
+        ("entry=\"parameters/p\"", "outcome=\"deriving\""),
+        ("key=\"GetSecretValue \\\"s\\\"\"", "outcome=\"changed\""),
+        ("key=\"GetSecretValue \\\"missing\\\"\"", "outcome=\"failed\""),
+    ] {
+        let lines = sidecar.logs(entry, 1).await;
+        let line = lines.iter().find(|line| line.starts_with("DEBUG refresh{"));
+        let line = line.unwrap_or_else(|| panic!("{lines:#?}"));
+        for part in ["cause=\"read\"", outcome, "duration_ms="] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
     }
 }
 

@@ -151,6 +151,29 @@ async fn what_hangs_does_not_delay_what_does_not() {
 }
 
 #[tokio::test]
+async fn each_declared_thing_has_its_own_time_out() {
+    let cloud = Cloud::start().await;
+    let config = "
+parameters: [{names: [p], timeout: 300ms}]
+secrets: [{names: [s], timeout: 8s}]
+";
+    let sidecar = setup(config).start(&cloud).await;
+    cloud.aws.script(|_| Some(Answer::Never));
+    let ask = async |path: &str| {
+        let asked = Instant::now();
+        let reply = sidecar.get(path).await;
+        assert_eq!((reply.status, reply.text()), (504, "No data found"), "{path}");
+        let reason = reply.header("x-lambda-cache-error").unwrap().to_owned();
+        (reason, asked.elapsed())
+    };
+    let (reason, took) = ask(PARAMETER).await;
+    assert!(reason.contains("300") && took < Duration::from_secs(2), "{took:?}: {reason}");
+    // Its attempts, which have a time-out each, come to no more than about five seconds.
+    let (_, took) = ask("/secrets?name=s").await;
+    assert!(took > Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
 async fn no_more_bytes_are_kept_than_there_may_be() {
     let cloud = Cloud::start().await;
     let setup = setup("").variable("LAMBDA_CACHE_MAX_BYTES", 10_000);

@@ -82,12 +82,13 @@ pub(crate) enum Thing {
     },
 }
 
-/// How old it may be, and where it is asked for.
+/// How old it may be, how long it may take, and where it is asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) max_age: Option<Duration>,
     pub(crate) refresh_after: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) region: Option<String>,
     pub(crate) role: Option<String>,
 }

@@ -142,7 +142,7 @@ fn with<D: AwsEntry, T>(
     name: String,
     (options, loading): (Options, Loading),
 ) -> Entry<D, T> {
-    let Options { max_age, refresh_after, stale_if_error, region, role } = options;
+    let Options { max_age, refresh_after, stale_if_error, timeout, region, role } = options;
     let mut entry = match loading {
         Loading::AtInit => entry.name(name).in_background(),
         Loading::AtFirstRead => entry.name(name).lazy(),
@@ -155,6 +155,9 @@ fn with<D: AwsEntry, T>(
     }
     if let Some(longer) = stale_if_error {
         entry = entry.stale_if_error(longer);
+    }
+    if let Some(timeout) = timeout {
+        entry = entry.timeout(timeout);
     }
     if let Some(region) = region {
         entry = entry.region(region);

@@ -14,6 +14,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
 use lambda_cache::{Cache, Error, Memo, Value};
+use tracing::Span;
 
 use self::failure::Failure;
 use self::parameters::Parameter;
@@ -23,6 +24,9 @@ use crate::answer::{self, Answer, Response};
 use crate::http::{Endpoint, Refusal, query};
 use crate::settings::{OnDemandSettings, ServiceSettings};
 use crate::words;
+
+/// How much later than the time-out of a call the refresher's own is.
+const LATER: Duration = Duration::from_secs(1);
 
 /// Parameters and secrets by what clients ask for.
 #[derive(Debug)]
@@ -85,6 +89,7 @@ impl<R: Resource> Service<R> {
             let (client, limit) = (client.clone(), limit.clone());
             async move {
                 let asked = format!("{} {:?}", R::OPERATION, words::beginning(&wanted.to_string()));
+                Span::current().record("key", &asked);
                 let fetched = tokio::time::timeout(timeout, limit.run(wanted.fetch(&client))).await;
                 let found = fetched.unwrap_or_else(|_| Err(Failure::late(timeout)));
                 match found.map_err(|failure| failure.of_call(asked)) {
@@ -101,6 +106,8 @@ impl<R: Resource> Service<R> {
             0 => memo.max_entries(1).max_age(Duration::ZERO),
             most => memo.max_entries(most).max_age(max_age),
         };
+        // The time-out in the function, which names the call, comes first.
+        let memo = memo.timeout(timeout.saturating_add(LATER));
         let memo = match max_bytes {
             Some(most) => memo.max_bytes(most, |wanted: &R, found| wanted.size() + found.size()),
             None => memo,

@@ -58,7 +58,7 @@ fn the_go_extensions_own_file_is_read_as_it_is() {
 #[test]
 fn every_section_has_its_things_and_names() {
     let text = "
-parameters: [{names: [/app/a], name: a, max_age: 5m, refresh_after: 1m, stale_if_error: 1h}]
+parameters: [{names: [/app/a], name: a, max_age: 5m, refresh_after: 1m, stale_if_error: 1h, timeout: 2s}]
 dynamodb:
   - {table: t, hashkey: id, hashkeytype: N, hashkeyvalue: 007}
   - {table: t, hashkey: id, hashkeytype: B, hashkeyvalue: aGk=, sortkey: '', name: hi}
@@ -78,9 +78,9 @@ configurations: [{application: shop, environment: prod, configuration: flags}]
     ];
     assert_eq!(names(&declarations), expected);
     let seconds = |it: Option<Duration>| it.map(|it| it.as_secs());
-    let Options { max_age, refresh_after, stale_if_error, .. } = &declarations[0].options;
-    let ages = [max_age, refresh_after, stale_if_error].map(|&it| seconds(it));
-    assert_eq!(ages, [Some(300), Some(60), Some(3600)]);
+    let Options { max_age, refresh_after, stale_if_error, timeout, .. } = &declarations[0].options;
+    let times = [max_age, refresh_after, stale_if_error, timeout].map(|&it| seconds(it));
+    assert_eq!(times, [Some(300), Some(60), Some(3600), Some(2)]);
     assert!(declarations[4].options.role.is_some());
     let Thing::Item { key, .. } = &declarations[1].thing else { panic!("no item") };
     assert_eq!(key.1, KeyValue::number("7"));
@@ -124,7 +124,7 @@ configurations: [text]
 ";
     let expected = [
         "config.yaml:3:5: `names` is missing",
-        "config.yaml:4:5: unknown field `nmes`; an item with `names` may have: names, name, max_age, refresh_after, stale_if_error, region, role",
+        "config.yaml:4:5: unknown field `nmes`; an item with `names` may have: names, name, max_age, refresh_after, stale_if_error, timeout, region, role",
         "config.yaml:5:14: `max_age`: \"five\" is not a duration such as 30s, 1h30m or 500ms",
         "config.yaml:6:19: a second entry of parameters with the name \"a\"; the first is at 6:13. Give one of them another by `name`",
         "config.yaml:7:11: `name` can be that of one thing, and `names` lists several",
@@ -259,7 +259,7 @@ fn a_merge_key_that_cannot_merge_is_a_mistake() {
         (
             "objects: [{'<<': {}, uri: s3://a/b}]",
             "config.yaml:1:12: unknown field `<<`; an item of `objects` may have: uri, name, \
-             max_age, refresh_after, stale_if_error, region, role"
+             max_age, refresh_after, stale_if_error, timeout, region, role"
                 .to_owned(),
         ),
         // What is merged is told once, where it stands.

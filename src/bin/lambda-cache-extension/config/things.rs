@@ -9,7 +9,8 @@ use super::yaml::Node;
 use super::{Declaration, Options, Place, Section, Thing};
 
 /// Fields that items of all sections may have.
-const COMMON: [&str; 6] = ["name", "max_age", "refresh_after", "stale_if_error", "region", "role"];
+const COMMON: [&str; 7] =
+    ["name", "max_age", "refresh_after", "stale_if_error", "timeout", "region", "role"];
 
 /// What an item declares, as far as it is right.
 pub(super) fn declared(section: Section, item: &Node, mistakes: &mut Mistakes) -> Vec<Declaration> {
@@ -65,6 +66,7 @@ fn options(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Options {
         max_age: fields.duration(mistakes, "max_age"),
         refresh_after: fields.duration(mistakes, "refresh_after"),
         stale_if_error: fields.duration(mistakes, "stale_if_error"),
+        timeout: fields.duration(mistakes, "timeout"),
         region: fields.region(mistakes, "region"),
         role: fields.text(mistakes, "role"),
     }
