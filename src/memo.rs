@@ -9,6 +9,7 @@ mod loader;
 mod read;
 mod store;
 mod tickets;
+mod trace;
 
 use std::any::TypeId;
 use std::error::Error as StdError;
@@ -113,7 +114,8 @@ impl Cache {
     /// environment is about to freeze, so it must be cancel safe. Its errors reach readers as the
     /// cause of theirs, so they must not contain secrets. A panic in it is the key's error.
     ///
-    /// The name is what errors and traces call the memo; they do not show keys.
+    /// The name is what errors and traces call the memo; they do not show keys. The function runs in a
+    /// span of its fetch, `refresh`, whose empty field `key` it may record.
     pub fn memo<K, V, F, Fut, E>(&self, name: impl Into<String>, function: F) -> Memo<K, V>
     where
         K: Clone + Eq + Hash + Send + Sync + 'static,

@@ -36,6 +36,8 @@ const SIDECAR: &[&str] = &[
     "log",
     "go",
     "problem",
+    "unsent",
+    "words",
 ];
 
 #[test]

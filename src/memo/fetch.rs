@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::core::{MemoConfig, MemoCore};
 use super::landing::Fetched;
 use super::loader::Wish;
 use super::tickets::{Outcome, Ticket};
+use super::trace::FetchTrace;
 use crate::clock::Stamp;
 use crate::error::{Error, ErrorKind};
 use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, blocking, retire};
@@ -43,8 +45,9 @@ where
                 let known = self.tickets();
                 tickets.into_iter().filter_map(|ticket| known.get(ticket)).collect()
             };
-            let ask = AssertUnwindSafe(self.ask(&tickets, asked.began, timeout));
-            let answers = ask.catch_unwind().await.unwrap_or_else(|_| {
+            let mut trace = FetchTrace::of(&self, &tickets, asked.began);
+            let ask = self.ask(&tickets, asked.began, timeout).instrument(trace.span.clone());
+            let answers = AssertUnwindSafe(ask).catch_unwind().await.unwrap_or_else(|_| {
                 // The source's own panics are caught where it is asked.
                 let error =
                     Error::new(ErrorKind::Panic, "the key's `Clone`, `Eq` or `Hash` panicked");
@@ -52,6 +55,7 @@ where
             });
             let answers = tickets.into_iter().zip(answers);
             let fetched = blocking(|| Fetched::new(self, asked, answers));
+            trace.outcome = fetched.outcome();
             Box::new(fetched) as Box<dyn FetchedKeys>
         })
     }

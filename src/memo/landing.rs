@@ -54,6 +54,19 @@ where
         let keys = answers.map(key).collect();
         Self { core, keys }
     }
+
+    /// For traces.
+    pub(super) fn outcome(&self) -> &'static str {
+        let came = || self.keys.iter().map(|key| &key.came);
+        let is_unchanged = |weighed: &Weighed| matches!(weighed.answer, Answer::Unchanged(_));
+        if came().any(Result::is_err) {
+            "failed"
+        } else if came().flatten().all(is_unchanged) {
+            "unchanged"
+        } else {
+            "changed"
+        }
+    }
 }
 
 impl<K, V> FetchedKeys for Fetched<K, V>

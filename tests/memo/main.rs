@@ -14,5 +14,6 @@ mod orders;
 mod secrets;
 mod single_flight;
 mod sources;
+mod traces;
 mod witness;
 mod world;

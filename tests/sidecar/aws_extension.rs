@@ -86,6 +86,28 @@ async fn what_is_asked_for_is_what_the_service_is_asked_for() {
             "/systemsmanager/parameters/get?name=a&label=blue",
             json!({"Name": "a:blue", "WithDecryption": false}),
         ),
+        // Of both the first counts, as AWS documents it.
+        (
+            "/systemsmanager/parameters/get?name=b&version=3&label=blue",
+            json!({"Name": "b:3", "WithDecryption": false}),
+        ),
+        (
+            "/systemsmanager/parameters/get?label=blue&name=b&version=3",
+            json!({"Name": "b:blue", "WithDecryption": false}),
+        ),
+        (
+            "/systemsmanager/parameters/get?name=c&version=&label=blue",
+            json!({"Name": "c:blue", "WithDecryption": false}),
+        ),
+        (
+            "/systemsmanager/parameters/get?name=c&label=&version=",
+            json!({"Name": "c", "WithDecryption": false}),
+        ),
+        ("/secretsmanager/get?secretId=s&versionId=v", json!({"SecretId": "s", "VersionId": "v"})),
+        (
+            "/secretsmanager/get?secretId=s&versionStage=AWSPREVIOUS&versionId=",
+            json!({"SecretId": "s", "VersionStage": "AWSPREVIOUS"}),
+        ),
         (
             "/secretsmanager/get?secretId=s&versionId=v&versionStage=AWSPENDING",
             json!({"SecretId": "s", "VersionId": "v", "VersionStage": "AWSPENDING"}),

@@ -65,6 +65,8 @@ fn check_tells_all_that_is_wrong_with_a_file_and_where() {
     let wrong = check("parameters: [{names: [a], max_age: 1m, refresh_after: 2m}]");
     assert_eq!(wrong.status.code(), Some(1));
     assert!(text(&wrong.stderr).contains("config.yaml:1:23: "), "{wrong:?}");
+    let wrong = check("parameters: [{names: [a], timeout: 0s}]");
+    assert!(text(&wrong.stderr).contains("a `timeout` of zero"), "{wrong:?}");
     let missing = run(&["check", "no/such/file.yaml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).starts_with("no/such/file.yaml: "));

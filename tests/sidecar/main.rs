@@ -5,6 +5,7 @@
 // A process of its own has no clock but the machine's.
 #![allow(clippy::disallowed_methods)]
 
+mod answers;
 #[path = "../support/aws.rs"]
 mod aws;
 mod aws_extension;
@@ -16,9 +17,13 @@ mod connections;
 mod dead_sockets;
 mod freezes;
 mod go_extension;
+mod hostile;
 mod in_lambda;
 #[path = "../support/lambda_client.rs"]
 mod lambda_client;
+mod log;
+mod missing;
+mod not_found;
 mod outages;
 #[path = "../support/process.rs"]
 mod process;

@@ -1,6 +1,6 @@
 //! A source that is away, slow, or asks for fewer requests.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -105,7 +105,7 @@ async fn no_more_requests_are_under_way_to_a_service_than_there_may_be() {
     for n in 0..6 {
         cloud.put_secret(&format!("s{n}"), "hush").await;
     }
-    cloud.aws.script(|_| Some(Answer::Late(Duration::from_millis(100))));
+    cloud.aws.script(|_| Some(Answer::Late(Duration::from_millis(50))));
     let asked = (0..6).map(|n| {
         let sidecar = &sidecar;
         async move { sidecar.named(&format!("/secretsmanager/get?secretId=s{n}")).await }
@@ -123,6 +123,79 @@ async fn no_more_requests_are_under_way_to_a_service_than_there_may_be() {
         never = watch => never,
     };
     assert!(replies.iter().all(|it| it.status == 200));
+}
+
+#[tokio::test]
+async fn what_hangs_does_not_delay_what_does_not() {
+    let cloud = Cloud::start().await;
+    // As many at once as there are by default.
+    let sidecar = setup("").start(&cloud).await;
+    cloud.put_secret("well", "hush").await;
+    cloud.aws.script(|call| call.text.contains("hangs").then_some(Answer::Never));
+    let hanging = (0..3).map(|n| {
+        let sidecar = &sidecar;
+        async move { sidecar.named(&format!("/secretsmanager/get?secretId=hangs{n}")).await }
+    });
+    let well = async {
+        cloud.called(3).await;
+        let asked = Instant::now();
+        let reply = sidecar.named("/secretsmanager/get?secretId=well").await;
+        (reply, asked.elapsed())
+    };
+    let (reply, took) = tokio::select! {
+        found = well => found,
+        hung = join_all(hanging) => panic!("those were first: {hung:?}"),
+    };
+    assert_eq!(reply.json()["SecretString"], "hush");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn each_declared_thing_has_its_own_time_out() {
+    let cloud = Cloud::start().await;
+    let config = "
+parameters: [{names: [p], timeout: 300ms}]
+secrets: [{names: [s], timeout: 8s}]
+";
+    let sidecar = setup(config).start(&cloud).await;
+    cloud.aws.script(|_| Some(Answer::Never));
+    let ask = async |path: &str| {
+        let asked = Instant::now();
+        let reply = sidecar.get(path).await;
+        assert_eq!((reply.status, reply.text()), (504, "No data found"), "{path}");
+        let reason = reply.header("x-lambda-cache-error").unwrap().to_owned();
+        (reason, asked.elapsed())
+    };
+    let (reason, took) = ask(PARAMETER).await;
+    assert!(reason.contains("300") && took < Duration::from_secs(2), "{took:?}: {reason}");
+    // Its attempts, which have a time-out each, come to no more than about five seconds.
+    let (_, took) = ask("/secrets?name=s").await;
+    assert!(took > Duration::from_secs(3), "{took:?}");
+}
+
+#[tokio::test]
+async fn no_more_bytes_are_kept_than_there_may_be() {
+    let cloud = Cloud::start().await;
+    let setup = setup("").variable("LAMBDA_CACHE_MAX_BYTES", 10_000);
+    let sidecar = setup.start(&cloud).await;
+    let get = async |name: &str| {
+        let reply = sidecar.named(&format!("/secretsmanager/get?secretId={name}")).await;
+        assert_eq!(reply.status, 200, "{name}");
+        cloud.operations().len()
+    };
+    cloud.put_secret("large", &"hush".repeat(3000)).await;
+    assert_eq!([get("large").await, get("large").await], [1, 1], "served, and not kept");
+    for n in 0..4 {
+        cloud.put_secret(&format!("s{n}"), &"hush".repeat(1000)).await;
+    }
+    assert_eq!([get("s0").await, get("s0").await], [1, 0], "what fits is kept");
+    let mut calls = 0;
+    for _ in 0..3 {
+        for n in 0..4 {
+            calls += get(&format!("s{n}")).await;
+        }
+    }
+    assert!(calls >= 6, "{calls} calls for 12 requests of 17 kB, where 10 kB may be kept");
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ pub(crate) const MARK: &str = "hush";
 pub(crate) struct Setup {
     config: String,
     variables: Vec<(String, String)>,
+    without: Vec<String>,
     open_files: Option<u32>,
 }
 
@@ -43,12 +44,23 @@ pub(crate) struct Sidecar {
 
 /// It keeps what this config.yaml says.
 pub(crate) fn setup(config: &str) -> Setup {
-    Setup { config: config.to_owned(), variables: Vec::new(), open_files: None }
+    Setup {
+        config: config.to_owned(),
+        variables: Vec::new(),
+        without: Vec::new(),
+        open_files: None,
+    }
 }
 
 impl Setup {
     pub(crate) fn variable(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Without a variable that it has otherwise.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.without.push(name.to_owned());
         self
     }
 
@@ -110,10 +122,13 @@ impl Setup {
             .env("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")
             .env("AWS_SESSION_TOKEN", TOKEN)
             .env("AWS_REGION", HOME)
-            .envs(self.variables)
             .env("AWS_ENDPOINT_URL", &cloud.endpoint)
             .env("AWS_ACCESS_KEY_ID", "key")
-            .env("AWS_SECRET_ACCESS_KEY", "secret");
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .envs(self.variables);
+        for name in &self.without {
+            command.env_remove(name);
+        }
         let sidecar = Sidecar { process: None, declared, on_demand, directory };
         (command, sidecar)
     }
@@ -157,6 +172,14 @@ impl Sidecar {
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let process = self.process.as_mut().expect("a process");
         tokio::time::timeout(LIMIT, process.wait()).await.expect("an end").unwrap()
+    }
+
+    /// Memory that it has in use.
+    pub(crate) fn resident_kb(&self) -> u64 {
+        let id = self.process.as_ref().and_then(Child::id).expect("a running process");
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use lambda_cache::Value;
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -15,6 +15,10 @@ pub(crate) type Response = hyper::Response<Full<Bytes>>;
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// No client keeps an answer: how old it may be is decided here.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// No client takes a value for a page or a script, whatever is in it.
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Says that a value is past its max age, and served because its source fails.
 const STALE: HeaderName = HeaderName::from_static("x-lambda-cache-stale");
 
@@ -46,17 +50,25 @@ impl Answer {
         Self::json(wiped(serde_json::to_vec(value).unwrap_or_default()))
     }
 
+    /// Bytes of its body.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+
     pub(crate) fn respond(&self, status: StatusCode) -> Response {
         let mut response = Response::new(Full::new(self.body.clone()));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, self.content_type.clone());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        headers.insert(CACHE_CONTROL, NO_STORE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
         response
     }
 }
 
-/// The answer that is kept; if it is past its max age, it says so.
-pub(crate) fn kept(value: &Value<Answer>) -> Response {
-    let mut response = value.respond(StatusCode::OK);
+/// The answer of a value that is kept; if this is past its max age, it says so.
+pub(crate) fn kept<T>(answer: &Answer, value: &Value<T>) -> Response {
+    let mut response = answer.respond(StatusCode::OK);
     if value.is_stale() {
         let age = HeaderValue::from(value.age().as_secs());
         response.headers_mut().insert(STALE, age);

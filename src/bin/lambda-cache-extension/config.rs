@@ -4,7 +4,9 @@
 //! beyond that. Whatever is wrong is told at once, each with its line and column.
 
 mod fields;
+mod mistakes;
 mod things;
+mod yaml;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,11 +14,14 @@ use std::fmt;
 use std::time::Duration;
 
 use lambda_cache::sources::dynamodb::KeyValue;
-use saphyr::{MarkedYaml, YamlLoader};
-use saphyr_parser::{Marker, Parser, ScanError};
+use saphyr_parser::Marker;
 
-use self::fields::{Mistakes, Node};
+use self::mistakes::Mistakes;
+use self::yaml::Node;
 use crate::problem::Problem;
+
+/// The most things that a file may declare: by aliases a short one could name any number.
+const MOST: usize = 10_000;
 
 /// What kind of thing is declared: a section of config.yaml, and a path of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,12 +82,13 @@ pub(crate) enum Thing {
     },
 }
 
-/// How old it may be, and where it is asked for.
+/// How old it may be, how long it may take, and where it is asked for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) max_age: Option<Duration>,
     pub(crate) refresh_after: Option<Duration>,
     pub(crate) stale_if_error: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) region: Option<String>,
     pub(crate) role: Option<String>,
 }
@@ -95,6 +101,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Where the next character after `text` stands.
+    fn after(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let (line, last) = text.split('\n').enumerate().last().unwrap_or_default();
+        Self { line: line + 1, column: last.chars().count() + 1 }
+    }
+
     /// What is wrong there.
     pub(crate) fn problem(self, path: &str, message: impl Into<String>) -> Problem {
         Problem::new(format!("{path}:{self}"), message)
@@ -113,47 +126,41 @@ impl fmt::Display for Place {
     }
 }
 
-/// What `text`, the file at `path`, declares, as far as it is right; what is wrong goes to `problems`.
-pub(crate) fn parse(text: &str, path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
+/// What `file`, the one at `path`, declares, as far as it is right; what is wrong goes to `problems`.
+pub(crate) fn parse(file: &[u8], path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
     let mut mistakes = Mistakes::default();
-    let declarations = match load(text) {
-        Ok(documents) => declared(&documents, &mut mistakes),
+    let documents = match str::from_utf8(file) {
+        Ok(text) => yaml::load(text, &mut mistakes),
         Err(error) => {
-            mistakes.add((*error.marker()).into(), error.info());
+            mistakes.add(Place::after(&file[..error.valid_up_to()]), "invalid UTF-8");
             Vec::new()
         }
     };
+    let declarations = declared(&documents, &mut mistakes);
     problems.extend(mistakes.in_order(path));
     declarations
 }
 
-fn declared(documents: &[MarkedYaml<'_>], mistakes: &mut Mistakes) -> Vec<Declaration> {
+fn declared(documents: &[Node], mistakes: &mut Mistakes) -> Vec<Declaration> {
     let mut declarations = Vec::new();
-    let mut documents = documents.iter().map(Node);
+    let mut documents = documents.iter();
     let document = documents.next().filter(|document| !document.is_null());
     for (section, node) in document.map(|it| sections(it, mistakes)).unwrap_or_default() {
         for item in node.list(mistakes, section.as_str()) {
+            if declarations.len() > MOST {
+                mistakes.add(item.place, format!("more than {MOST} things"));
+                return Vec::new();
+            }
             declarations.extend(things::declared(section, item, mistakes));
         }
     }
     if let Some(another) = documents.find(|document| !document.is_null()) {
-        mistakes.add(another.place(), "a second document; one is all there may be");
+        mistakes.add(another.place, "a second document; one is all there may be");
     }
     with_names_of_their_own(declarations, mistakes)
 }
 
-/// The documents of a text, with all scalars as they are written: `007` may be somebody's key.
-fn load(text: &str) -> Result<Vec<MarkedYaml<'_>>, ScanError> {
-    let mut loader = YamlLoader::default();
-    loader.early_parse(false);
-    Parser::new_from_str(text).load(&mut loader, true)?;
-    match loader.error() {
-        Some(error) => Err(error.clone()),
-        None => Ok(loader.into_documents()),
-    }
-}
-
-fn sections<'a>(document: Node<'a>, mistakes: &mut Mistakes) -> Vec<(Section, Node<'a>)> {
+fn sections<'a>(document: &'a Node, mistakes: &mut Mistakes) -> Vec<(Section, &'a Node)> {
     let known = Section::ALL.map(Section::as_str);
     let Some(fields) = document.fields(mistakes, "config.yaml", &known) else { return Vec::new() };
     let found = Section::ALL.map(|section| Some((section, fields.get(section.as_str())?)));

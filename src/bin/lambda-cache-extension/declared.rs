@@ -22,6 +22,8 @@ use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
 use crate::problem::Problem;
 use crate::settings::Loading;
+use crate::unsent::unsent;
+use crate::words;
 
 /// What the Go extension says of everything that it cannot give.
 const NO_DATA: &str = "No data found";
@@ -140,7 +142,7 @@ fn with<D: AwsEntry, T>(
     name: String,
     (options, loading): (Options, Loading),
 ) -> Entry<D, T> {
-    let Options { max_age, refresh_after, stale_if_error, region, role } = options;
+    let Options { max_age, refresh_after, stale_if_error, timeout, region, role } = options;
     let mut entry = match loading {
         Loading::AtInit => entry.name(name).in_background(),
         Loading::AtFirstRead => entry.name(name).lazy(),
@@ -153,6 +155,9 @@ fn with<D: AwsEntry, T>(
     }
     if let Some(longer) = stale_if_error {
         entry = entry.stale_if_error(longer);
+    }
+    if let Some(timeout) = timeout {
+        entry = entry.timeout(timeout);
     }
     if let Some(region) = region {
         entry = entry.region(region);
@@ -181,11 +186,16 @@ impl Endpoint for Declared {
         };
         let names = Section::named(section).and_then(|section| self.names.get(&section));
         let Some(&key) = names.and_then(|names| names.get(&*name)) else {
-            return Ok(no_data(StatusCode::OK));
+            return Err(Refusal::undeclared(NO_DATA, format!("{section}/{name}")));
         };
         match self.cache.get(key).await {
-            Ok(value) => Ok(answer::kept(&value)),
-            Err(error) => Ok(failed(&error)),
+            Ok(value) => Ok(answer::kept(&value, &value)),
+            // The refresher's line in the log has the error.
+            Err(error) => {
+                let (response, asked) = (failed(&error), error.entry());
+                tracing::debug!(asked, status = response.status().as_u16(), "not served");
+                Ok(response)
+            }
         }
     }
 }
@@ -196,25 +206,28 @@ fn no_data(status: StatusCode) -> Response {
 
 /// A client that looks at the body alone must not take the reason for the value.
 fn failed(error: &Error) -> Response {
+    let unsent = unsent(error);
     let status = match error.kind() {
-        ErrorKind::NotFound => {
-            tracing::debug!(%error, "no such thing");
-            return no_data(StatusCode::OK);
-        }
+        _ if unsent.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::NotFound => return no_data(StatusCode::OK),
         ErrorKind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Denied | ErrorKind::Source | ErrorKind::Decode => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    tracing::debug!(%error, "not served");
     let mut response: hyper::Response<Full<Bytes>> = no_data(status);
-    response.headers_mut().insert(ERROR, reason(error));
+    let words = match unsent {
+        Some(why) => format!("{why}; {error}"),
+        None => error.to_string(),
+    };
+    response.headers_mut().insert(ERROR, reason(&words));
     response
 }
 
-/// The error's words, as a header may have them.
-fn reason(error: &Error) -> HeaderValue {
+/// Words as a header may have them.
+fn reason(words: &str) -> HeaderValue {
     let visible = |it: char| if it == ' ' || it.is_ascii_graphic() { it } else { '?' };
-    let words: String = error.to_string().chars().map(visible).take(MOST_REASON).collect();
+    let words = words::in_yaml(words).into_owned();
+    let words: String = words.chars().map(visible).take(MOST_REASON).collect();
     HeaderValue::from_str(&words).unwrap_or(HeaderValue::from_static("unspeakable"))
 }

@@ -7,12 +7,15 @@ pub(crate) mod query;
 mod refusal;
 mod server;
 mod token;
+mod warnings;
+mod watched;
 
 pub(crate) use clients::Clients;
 pub(crate) use guard::Guard;
 pub(crate) use refusal::Refusal;
 pub(crate) use server::{Listener, Server};
 pub(crate) use token::Token;
+use warnings::Warnings;
 
 use crate::answer::Response;
 

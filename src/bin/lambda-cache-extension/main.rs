@@ -17,6 +17,8 @@ mod problem;
 mod settings;
 mod sidecar;
 mod signals;
+mod unsent;
+mod words;
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -76,7 +78,7 @@ fn in_runtime(work: impl FnOnce(&Runtime) -> ExitCode) -> ExitCode {
 async fn run(name: &str) -> ExitCode {
     let mut problems = Vec::new();
     let settings = Settings::read(|name| std::env::var(name).ok(), &mut problems);
-    log::start(settings.log_level);
+    log::start(settings.log);
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::words;
+
 /// What is wrong at one place of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -18,6 +20,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        let Self { place, message } = self;
+        f.write_str(&words::on_one_line(&words::in_yaml(&format!("{place}: {message}"))))
     }
 }

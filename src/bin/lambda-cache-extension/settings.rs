@@ -8,12 +8,16 @@ use tracing::level_filters::LevelFilter;
 
 use crate::go;
 use crate::http::Token;
+use crate::log::{self, LogFormat, LogSettings};
 use crate::problem::Problem;
 
 const CONFIG: &str = "/var/task/config.yaml";
 /// What the function and the sidecar know and nobody else. With SnapStart there are no credentials in
 /// variables, and so no session token, but what its credentials are asked for with.
 const TOKENS: [&str; 2] = ["AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+
+/// How long a request to a service may take, unless its variable says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that variables decide.
 pub(crate) struct Settings {
@@ -22,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) on_demand: OnDemandSettings,
     /// The most connections that clients may have open.
     pub(crate) max_clients: usize,
-    pub(crate) log_level: LevelFilter,
+    pub(crate) log: LogSettings,
     /// What clients prove themselves with.
     pub(crate) token: Option<Token>,
 }
@@ -56,14 +60,18 @@ pub(crate) struct OnDemandSettings {
     pub(crate) secrets: ServiceSettings,
     /// The most things of each service that are kept; zero keeps none.
     pub(crate) cache_size: usize,
+    /// The most bytes that these may come to.
+    pub(crate) max_bytes: Option<u64>,
+    /// How long it is kept that there is no such thing.
+    pub(crate) not_found_ttl: Duration,
     /// The most requests that may be under way to each service.
     pub(crate) max_connections: usize,
 }
 
 pub(crate) struct ServiceSettings {
     pub(crate) max_age: Duration,
-    /// How long a request may take, if not as long as any other.
-    pub(crate) timeout: Option<Duration>,
+    /// How long a request may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Settings {
@@ -99,11 +107,7 @@ impl Settings {
             declared,
             on_demand,
             max_clients: variables.read("LAMBDA_CACHE_MAX_CLIENTS", at_least_one, 1000),
-            log_level: variables.read(
-                "PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL",
-                log_level,
-                LevelFilter::INFO,
-            ),
+            log: variables.log(),
             token: TOKENS.iter().find_map(|name| variables.get(name)).map(Token::new),
         }
     }
@@ -131,6 +135,16 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         }
     }
 
+    /// The function's own settings, those of Lambda's logging controls, hold for the sidecar unless it
+    /// has a level of its own.
+    fn log(&mut self) -> LogSettings {
+        let level = self.read("AWS_LAMBDA_LOG_LEVEL", log::function_level, LevelFilter::INFO);
+        LogSettings {
+            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", log::own_level, level),
+            format: self.read("AWS_LAMBDA_LOG_FORMAT", log::format, LogFormat::Text),
+        }
+    }
+
     fn on_demand(&mut self) -> OnDemandSettings {
         let is_enabled =
             self.read("PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED", any_case_boolean, true);
@@ -140,6 +154,8 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
             parameters: self.service("SSM_PARAMETER_STORE"),
             secrets: self.service("SECRETS_MANAGER"),
             cache_size: if is_enabled { cache_size } else { 0 },
+            max_bytes: self.read("LAMBDA_CACHE_MAX_BYTES", some_bytes, None),
+            not_found_ttl: self.read("LAMBDA_CACHE_NOT_FOUND_TTL", seconds, Duration::ZERO),
             max_connections: self.read(
                 "PARAMETERS_SECRETS_EXTENSION_MAX_CONNECTIONS",
                 at_least_one,
@@ -149,11 +165,10 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
     }
 
     fn service(&mut self, prefix: &str) -> ServiceSettings {
-        let seconds = |text: &str| number(text).map(|it| Duration::from_secs(it as u64));
         let millis = |text: &str| number(text).map(|it| Duration::from_millis(it as u64));
         let max_age = self.read(&format!("{prefix}_TTL"), seconds, Duration::from_secs(300));
         let timeout = self.read(&format!("{prefix}_TIMEOUT_MILLIS"), millis, Duration::ZERO);
-        ServiceSettings { max_age, timeout: Some(timeout).filter(|it| !it.is_zero()) }
+        ServiceSettings { max_age, timeout: if timeout.is_zero() { TIMEOUT } else { timeout } }
     }
 }
 
@@ -162,6 +177,14 @@ fn number(text: &str) -> Result<usize, String> {
     let digits = text.bytes().all(|it| it.is_ascii_digit());
     let number = digits.then(|| text.parse::<u32>().ok()).flatten();
     number.map(|it| it as usize).ok_or_else(|| format!("\"{text}\" is not a whole number"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    number(text).map(|it| Duration::from_secs(it as u64))
+}
+
+fn some_bytes(text: &str) -> Result<Option<u64>, String> {
+    at_least_one(text).map(|it| Some(it as u64))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -179,17 +202,6 @@ fn port(text: &str) -> Result<u16, String> {
 fn any_case_boolean(text: &str) -> Result<bool, String> {
     go::boolean(&text.to_ascii_lowercase())
         .map_err(|_| format!("\"{text}\" is neither true nor false"))
-}
-
-fn log_level(text: &str) -> Result<LevelFilter, String> {
-    match &*text.to_ascii_lowercase() {
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        "error" => Ok(LevelFilter::ERROR),
-        "none" => Ok(LevelFilter::OFF),
-        _ => Err(format!("\"{text}\" is none of debug, info, warn, error and none")),
-    }
 }
 
 #[cfg(test)]
@@ -219,7 +231,7 @@ mod tests {
             assert_eq!((on_demand.port, on_demand.cache_size), (2773, 1000));
             assert_eq!(on_demand.max_connections, 3);
             for service in [on_demand.parameters, on_demand.secrets] {
-                assert_eq!((service.max_age.as_secs(), service.timeout), (300, None));
+                assert_eq!((service.max_age.as_secs(), service.timeout.as_secs()), (300, 5));
             }
         }
     }
@@ -245,9 +257,34 @@ mod tests {
         assert_eq!(declared.loading, Loading::AtInit);
         assert_eq!(on_demand.secrets.max_age, Duration::from_secs(86_400));
         assert_eq!(on_demand.parameters.max_age, Duration::ZERO);
-        assert_eq!(on_demand.parameters.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(on_demand.parameters.timeout, Duration::from_millis(1500));
         assert_eq!(on_demand.cache_size, 0);
-        assert_eq!(settings.log_level, LevelFilter::DEBUG);
+        let LogSettings { level, format } = settings.log;
+        assert_eq!((level, format), (LevelFilter::DEBUG, LogFormat::Text));
+    }
+
+    #[test]
+    fn the_log_is_as_lambda_has_it_unless_the_sidecar_has_a_level_of_its_own() {
+        let log = |variables: &[(&str, &str)]| {
+            let (settings, problems) = read(variables);
+            assert_eq!(problems, [""; 0]);
+            (settings.log.level, settings.log.format)
+        };
+        let json = ("AWS_LAMBDA_LOG_FORMAT", "JSON");
+        for (level, expected) in [
+            ("TRACE", LevelFilter::TRACE),
+            ("DEBUG", LevelFilter::DEBUG),
+            ("INFO", LevelFilter::INFO),
+            ("WARN", LevelFilter::WARN),
+            ("ERROR", LevelFilter::ERROR),
+            ("FATAL", LevelFilter::ERROR),
+        ] {
+            let level = ("AWS_LAMBDA_LOG_LEVEL", level);
+            assert_eq!(log(&[json, level]), (expected, LogFormat::Json));
+            let own = ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "none");
+            assert_eq!(log(&[json, level, own]), (LevelFilter::OFF, LogFormat::Json));
+        }
+        assert_eq!(log(&[("AWS_LAMBDA_LOG_FORMAT", "Text")]), (LevelFilter::INFO, LogFormat::Text));
     }
 
     #[test]
@@ -262,6 +299,8 @@ mod tests {
             ("SECRETS_MANAGER_TTL", "1m"),
             ("SSM_PARAMETER_STORE_TTL", "+1"),
             ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "loud"),
+            ("AWS_LAMBDA_LOG_LEVEL", "none"),
+            ("AWS_LAMBDA_LOG_FORMAT", "XML"),
         ];
         let (_, problems) = read(&wrong);
         assert_eq!(problems.len(), wrong.len(), "{problems:#?}");

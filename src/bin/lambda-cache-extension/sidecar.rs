@@ -17,6 +17,7 @@ use crate::on_demand::OnDemand;
 use crate::problem::Problem;
 use crate::settings::{ConfigFile, Loading, Settings};
 use crate::signals::Signals;
+use crate::unsent::NO_REGION;
 
 /// How long init may take to load what is declared: Lambda gives it ten seconds.
 const INIT_DEADLINE: Duration = Duration::from_secs(8);
@@ -60,6 +61,9 @@ impl Sidecar {
         };
         let things = Arc::new(things);
         let mut server = Server::new(Clients::new(max_clients));
+        if aws.region().is_none() {
+            tracing::warn!("{NO_REGION}");
+        }
         if token.is_none() {
             tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show a token is refused");
         }
@@ -88,7 +92,8 @@ impl Sidecar {
         };
         tokio::select! {
             result = work => result,
-            panic = self.server.failed() => Err(panic.into()),
+            // The panic hook has logged where.
+            _panic = self.server.failed() => Err("the HTTP server panicked".into()),
             () = signals.told() => Ok(()),
         }
     }
@@ -116,8 +121,8 @@ fn read(config: ConfigFile, problems: &mut Vec<Problem>) -> (String, Vec<Declara
         ConfigFile::Chosen(path) => (path, false),
     };
     let name = path.to_string_lossy().into_owned();
-    let declarations = match fs::read_to_string(&path) {
-        Ok(text) => config::parse(&text, &name, problems),
+    let declarations = match fs::read(&path) {
+        Ok(file) => config::parse(&file, &name, problems),
         Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => {
             tracing::info!(path = name, "there is no such file, so nothing is declared");
             Vec::new()

@@ -25,7 +25,7 @@ fn names(declarations: &[Declaration]) -> Vec<(&'static str, &str)> {
 
 fn read(text: &str) -> (Vec<Declaration>, Vec<String>) {
     let mut problems = Vec::new();
-    let declarations = parse(text, "config.yaml", &mut problems);
+    let declarations = parse(text.as_bytes(), "config.yaml", &mut problems);
     (declarations, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -58,7 +58,7 @@ fn the_go_extensions_own_file_is_read_as_it_is() {
 #[test]
 fn every_section_has_its_things_and_names() {
     let text = "
-parameters: [{names: [/app/a], name: a, max_age: 5m, refresh_after: 1m, stale_if_error: 1h}]
+parameters: [{names: [/app/a], name: a, max_age: 5m, refresh_after: 1m, stale_if_error: 1h, timeout: 2s}]
 dynamodb:
   - {table: t, hashkey: id, hashkeytype: N, hashkeyvalue: 007}
   - {table: t, hashkey: id, hashkeytype: B, hashkeyvalue: aGk=, sortkey: '', name: hi}
@@ -78,9 +78,9 @@ configurations: [{application: shop, environment: prod, configuration: flags}]
     ];
     assert_eq!(names(&declarations), expected);
     let seconds = |it: Option<Duration>| it.map(|it| it.as_secs());
-    let Options { max_age, refresh_after, stale_if_error, .. } = &declarations[0].options;
-    let ages = [max_age, refresh_after, stale_if_error].map(|&it| seconds(it));
-    assert_eq!(ages, [Some(300), Some(60), Some(3600)]);
+    let Options { max_age, refresh_after, stale_if_error, timeout, .. } = &declarations[0].options;
+    let times = [max_age, refresh_after, stale_if_error, timeout].map(|&it| seconds(it));
+    assert_eq!(times, [Some(300), Some(60), Some(3600), Some(2)]);
     assert!(declarations[4].options.role.is_some());
     let Thing::Item { key, .. } = &declarations[1].thing else { panic!("no item") };
     assert_eq!(key.1, KeyValue::number("7"));
@@ -124,7 +124,7 @@ configurations: [text]
 ";
     let expected = [
         "config.yaml:3:5: `names` is missing",
-        "config.yaml:4:5: unknown field `nmes`; an item with `names` may have: names, name, max_age, refresh_after, stale_if_error, region, role",
+        "config.yaml:4:5: unknown field `nmes`; an item with `names` may have: names, name, max_age, refresh_after, stale_if_error, timeout, region, role",
         "config.yaml:5:14: `max_age`: \"five\" is not a duration such as 30s, 1h30m or 500ms",
         "config.yaml:6:19: a second entry of parameters with the name \"a\"; the first is at 6:13. Give one of them another by `name`",
         "config.yaml:7:11: `name` can be that of one thing, and `names` lists several",
@@ -155,6 +155,150 @@ fn what_is_no_yaml_is_one_mistake() {
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
         assert!(problems[0].starts_with("config.yaml:"), "{problems:?}");
     }
+}
+
+#[test]
+fn a_field_that_stands_twice_is_told_with_both_places_however_it_is_quoted() {
+    for (text, expected) in [
+        (
+            "parameters:\n  - names: [a]\n    \"names\": [b]\n",
+            "config.yaml:3:5: `names` twice; the first is at 2:5",
+        ),
+        (
+            "parameters:\n  - names: [a]\n    max_age: 1m\n    max_age: 1m\n",
+            "config.yaml:4:5: `max_age` twice; the first is at 3:5",
+        ),
+        (
+            "parameters: []\nsecrets: []\n'parameters': [{names: [a]}]\n",
+            "config.yaml:3:1: `parameters` twice; the first is at 1:1",
+        ),
+        (
+            "objects: [{uri: s3://a/b, ? uri : s3://a/c}]\n",
+            "config.yaml:1:29: `uri` twice; the first is at 1:12",
+        ),
+    ] {
+        assert_eq!(problems(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_region_that_cannot_be_is_told_where_it_stands() {
+    for region in
+        ["us west 2", "US-WEST-2", "us-west-2a", "'us-west-2.example'", "us", "3", "\"a\\0b\""]
+    {
+        let text = format!("parameters:\n  - names: [a]\n    region: {region}\n");
+        let [problem] = &problems(&text)[..] else { panic!("not one problem: {region}") };
+        assert!(problem.starts_with("config.yaml:3:13: `region`: \""), "{problem}");
+        assert!(problem.ends_with("is not the name of a region, such as us-west-2"), "{problem}");
+    }
+}
+
+#[test]
+fn however_deep_a_file_is_nested_that_is_a_mistake_with_its_place() {
+    let deep = 100_000;
+    for open in ["{a: ", "[", "- ", "? ", "a: &a [", "{[", "[{"] {
+        for close in ["", "}", "]"] {
+            let text = open.repeat(deep) + &close.repeat(deep);
+            let problems = problems(&text);
+            assert_eq!(problems.len(), 1, "{open}{close}: {problems:?}");
+            assert!(problems[0].starts_with("config.yaml:1:"), "{problems:?}");
+        }
+    }
+    // As block collections, each in a line of its own.
+    let text: String = (0..3000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    assert_eq!(problems(&text), ["config.yaml:17:17: nested more than 16 levels deep"]);
+}
+
+#[test]
+fn nor_can_aliases_nest_a_file_deeper() {
+    let mut text = String::from("a0: &a0 [x]\n");
+    for n in 1..100_000 {
+        text += &format!("a{n}: &a{n} [*a{}]\n", n - 1);
+    }
+    let problems = problems(&text);
+    assert_eq!(problems, ["config.yaml:15:12: nested more than 16 levels deep"]);
+    let within = super::tests::problems("a: &a [*a]");
+    assert_eq!(within, ["config.yaml:1:8: an alias within what it stands for"]);
+}
+
+#[test]
+fn merge_keys_give_what_an_item_does_not_say_itself() {
+    let text = "
+parameters:
+  - &mine
+    names: [/app/a]
+    region: us-west-2
+    max_age: 1m
+  - <<: *mine
+    names: [/app/b]
+    max_age: 2m
+  - names: [/app/c]
+    <<: [{max_age: 3m}, *mine, {role: 'arn:aws:iam::111122223333:role/reader'}]
+";
+    let declarations = right(text);
+    let seen = |it: &Declaration| {
+        let Options { max_age, region, role, .. } = &it.options;
+        (it.name.clone(), max_age.unwrap().as_secs(), region.clone().unwrap(), role.is_some())
+    };
+    let expected = [("/app/a", 60, false), ("/app/b", 120, false), ("/app/c", 180, true)];
+    let expected = expected
+        .map(|(name, age, has_role)| (name.to_owned(), age, "us-west-2".to_owned(), has_role));
+    assert_eq!(declarations.iter().map(seen).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_merge_key_that_cannot_merge_is_a_mistake() {
+    let merges = "`<<` merges a mapping, such as `<<: *defaults`, or a list of them";
+    for (text, expected) in [
+        ("parameters: [{<<: x, names: [a]}]", format!("config.yaml:1:19: {merges}")),
+        ("parameters: [{<<: [{}, x], names: [a]}]", format!("config.yaml:1:24: {merges}")),
+        (
+            "parameters: [{<<: {}, <<: {}, names: [a]}]",
+            "config.yaml:1:23: `<<` twice; the first is at 1:15".to_owned(),
+        ),
+        (
+            "objects: [{'<<': {}, uri: s3://a/b}]",
+            "config.yaml:1:12: unknown field `<<`; an item of `objects` may have: uri, name, \
+             max_age, refresh_after, stale_if_error, timeout, region, role"
+                .to_owned(),
+        ),
+        // What is merged is told once, where it stands.
+        (
+            "objects: [&x {uri: s3://a/b, max_age: x}, {<<: *x, uri: s3://a/c}]",
+            "config.yaml:1:39: `max_age`: \"x\" is not a duration such as 30s, 1h30m or 500ms"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(problems(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_a_mistake_where_it_ceases_to_be_one() {
+    let mut problems = Vec::new();
+    parse(b"parameters:\n  - names: [\xc3\xa4, b\xff]\n", "config.yaml", &mut problems);
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].to_string(), "config.yaml:2:17: invalid UTF-8");
+    assert_eq!(
+        right("\u{feff}parameters: [{names: [a]}]").len(),
+        1,
+        "a mark of byte order is none"
+    );
+}
+
+#[test]
+fn a_tag_is_a_mistake_since_nothing_resolves_it() {
+    let expected = ["config.yaml:1:23: the tag `!Ref` means nothing here"];
+    assert_eq!(problems("parameters: [{names: [!Ref Name]}]"), expected);
+    assert_eq!(right("parameters: [{names: [!!str 1]}]").len(), 1);
+}
+
+#[test]
+fn a_short_file_cannot_declare_things_without_end() {
+    let names = format!("{{names: &n [{}]}}", vec!["x"; 1000].join(", "));
+    let items = vec!["{names: *n}"; 1000].join(", ");
+    let problems = problems(&format!("parameters: [{names}, {items}]"));
+    assert!(problems.iter().any(|it| it.ends_with("more than 10000 things")), "{problems:?}");
 }
 
 #[test]

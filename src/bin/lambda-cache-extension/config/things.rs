@@ -3,18 +3,17 @@
 use aws_smithy_types::base64;
 use lambda_cache::sources::dynamodb::KeyValue;
 
-use super::fields::{Fields, Mistakes, Node};
+use super::fields::Fields;
+use super::mistakes::Mistakes;
+use super::yaml::Node;
 use super::{Declaration, Options, Place, Section, Thing};
 
 /// Fields that items of all sections may have.
-const COMMON: [&str; 6] = ["name", "max_age", "refresh_after", "stale_if_error", "region", "role"];
+const COMMON: [&str; 7] =
+    ["name", "max_age", "refresh_after", "stale_if_error", "timeout", "region", "role"];
 
 /// What an item declares, as far as it is right.
-pub(super) fn declared(
-    section: Section,
-    item: Node<'_>,
-    mistakes: &mut Mistakes,
-) -> Vec<Declaration> {
+pub(super) fn declared(section: Section, item: &Node, mistakes: &mut Mistakes) -> Vec<Declaration> {
     let (what, own): (_, &[&str]) = match section {
         Section::Parameters | Section::Secrets => ("an item with `names`", &["names"]),
         Section::DynamoDb => (
@@ -46,7 +45,7 @@ pub(super) fn declared(
     };
     let mut own_name = fields.text(mistakes, "name");
     if let (Some(node), true) = (fields.get("name"), things.len() > 1) {
-        mistakes.add(node.place(), "`name` can be that of one thing, and `names` lists several");
+        mistakes.add(node.place, "`name` can be that of one thing, and `names` lists several");
         own_name = None;
     }
     let declaration = |(name, place, thing)| Declaration {
@@ -67,7 +66,8 @@ fn options(fields: &Fields<'_>, mistakes: &mut Mistakes) -> Options {
         max_age: fields.duration(mistakes, "max_age"),
         refresh_after: fields.duration(mistakes, "refresh_after"),
         stale_if_error: fields.duration(mistakes, "stale_if_error"),
-        region: fields.text(mistakes, "region"),
+        timeout: fields.duration(mistakes, "timeout"),
+        region: fields.region(mistakes, "region"),
         role: fields.text(mistakes, "role"),
     }
 }
@@ -84,9 +84,9 @@ fn named(
     let names = names.list(mistakes, "names");
     let mut found = Vec::new();
     for node in names {
-        match node.text(mistakes, "names") {
-            Some(name) => found.push((name.clone(), node.place(), thing(name))),
-            None => mistakes.add(node.place(), "`names` has one that is not a name"),
+        match node.written(mistakes, "names") {
+            Some(name) => found.push((name.clone(), node.place, thing(name))),
+            None => mistakes.add(node.place, "`names` has one that is not a name"),
         }
     }
     found
@@ -126,19 +126,18 @@ fn key(
     let kind_text = fields.required(mistakes, kind);
     let text = fields.required(mistakes, value);
     let (attribute, kind_text, text) = (attribute?, kind_text?, text?);
-    let place = |name| fields.get(name).map_or(fields.place, Node::place);
     let key = match &*kind_text {
         "S" => KeyValue::from(&*text),
         "N" => KeyValue::number(&*text),
         "B" => match base64::decode(&*text) {
             Ok(bytes) => KeyValue::from(bytes),
             Err(_) => {
-                mistakes.add(place(value), format!("`{value}` is not in Base64"));
+                mistakes.add(fields.place_of(value), format!("`{value}` is not in Base64"));
                 return None;
             }
         },
         _ => {
-            mistakes.add(place(kind), format!("`{kind}` must be S, N or B"));
+            mistakes.add(fields.place_of(kind), format!("`{kind}` must be S, N or B"));
             return None;
         }
     };

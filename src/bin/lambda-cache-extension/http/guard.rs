@@ -9,15 +9,13 @@ use hyper::{Method, StatusCode};
 
 use super::Token;
 use super::refusal::Refusal;
+use super::warnings::Warning;
 
 const FORWARDED: &str = "x-forwarded-for";
 /// The header of AWS's extension, and one that it takes as well.
 const TOKENS: [&str; 2] = ["x-aws-parameters-secrets-token", "x-vault-token"];
 /// The longest path and query.
 const MOST_PATH: usize = 4096;
-const ELSEWHERE: Refusal =
-    Refusal::fixed(StatusCode::BAD_REQUEST, "for another host than localhost");
-
 /// What a request must be to be served.
 #[derive(Debug, Clone)]
 pub(crate) enum Guard {
@@ -37,10 +35,11 @@ impl Guard {
         let shown = self.read(&request.headers)?;
         let authority = request.uri.authority();
         if shown.hosts != 1 || !authority.is_none_or(|it| is_local(it.as_str())) {
-            return Err(ELSEWHERE);
+            return Err(for_other_host());
         }
         if !shown.may_ask {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, self.why_not()));
+            let refusal = Refusal::new(StatusCode::FORBIDDEN, self.why_not());
+            return Err(refusal.warned_of(Warning::NoToken));
         }
         if request.method != Method::GET {
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "not GET"));
@@ -57,11 +56,11 @@ impl Guard {
         for (name, value) in headers {
             if name == HOST {
                 if !value.to_str().is_ok_and(is_local) {
-                    return Err(ELSEWHERE);
+                    return Err(for_other_host());
                 }
                 shown.hosts += 1;
             } else if name == FORWARDED {
-                return Err(Refusal::bad_request("forwarded"));
+                return Err(Refusal::bad_request("forwarded").warned_of(Warning::Forwarded));
             } else if let Self::Token(Some(token)) = self
                 && TOKENS.contains(&name.as_str())
             {
@@ -84,6 +83,11 @@ struct Shown {
     /// How often this machine is named as the host.
     hosts: usize,
     may_ask: bool,
+}
+
+fn for_other_host() -> Refusal {
+    let refusal = Refusal::bad_request("for another host than localhost");
+    refusal.warned_of(Warning::OtherHost)
 }
 
 /// `localhost`, `127.0.0.1` or `[::1]`, with a port or without.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 use super::refusal::Refusal;
 
 /// What a query has for a name, if anything.
@@ -13,8 +15,8 @@ pub(crate) fn parse<'a, const N: usize>(
     names: [&str; N],
 ) -> Result<[Value<'a>; N], Refusal> {
     let mut values = [const { None }; N];
-    for pair in query.split('&').filter(|it| !it.is_empty()) {
-        let (name, value) = decoded(pair);
+    for pair in pairs(query) {
+        let (name, value) = pair?;
         let Some(at) = names.iter().position(|&it| it == name) else {
             let known = names.join(", ");
             return Err(Refusal::bad_request(format!(
@@ -28,13 +30,31 @@ pub(crate) fn parse<'a, const N: usize>(
     Ok(values)
 }
 
-/// A name and its value. Most have nothing in them that is encoded.
-fn decoded(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
-    if pair.bytes().any(|it| matches!(it, b'%' | b'+')) {
-        form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default()
-    } else {
+/// Which of these names comes first in a query, of those with a value.
+pub(crate) fn first<'n, const N: usize>(query: &str, names: [&'n str; N]) -> Option<&'n str> {
+    let mut pairs = pairs(query).filter_map(Result::ok).filter(|(_, value)| !value.is_empty());
+    pairs.find_map(|(name, _)| names.into_iter().find(|&it| it == name))
+}
+
+/// Names and values, in their order.
+fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Refusal>> {
+    let pairs = query.split('&').filter(|it| !it.is_empty());
+    pairs.map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (name.into(), value.into())
+        Ok((decoded(name)?, decoded(value)?))
+    })
+}
+
+/// Text as `application/x-www-form-urlencoded` has it. Most has nothing in it that is encoded.
+fn decoded(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !text.bytes().any(|it| matches!(it, b'%' | b'+')) {
+        return Ok(text.into());
+    }
+    let spaced = text.replace('+', " ");
+    match percent_decode_str(&spaced).decode_utf8() {
+        Ok(text) => Ok(text.into_owned().into()),
+        // Another name must not be taken for this one.
+        Err(_) => Err(Refusal::bad_request("a query parameter is not UTF-8")),
     }
 }
 
@@ -77,6 +97,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_is_refused_and_no_other_name_is_read_in_its_place() {
+        for query in ["name=%FF", "name=a%C3", "name=a&label=%ED%A0%80", "%FF=a", "name=%C3%28"] {
+            assert_eq!(values(query), None, "{query}");
+        }
+        let replacement = Some("\u{fffd}".to_owned());
+        assert_eq!(values("name=%EF%BF%BD"), Some([replacement, None]));
+    }
+
+    #[test]
+    fn the_first_of_some_names_is_the_first_that_has_a_value() {
+        let first = |query| first(query, ["name", "label"]);
+        assert_eq!(first("x=y&label=a&name=b"), Some("label"));
+        assert_eq!(first("n%61me=a&label=b"), Some("name"));
+        assert_eq!(first("name=&label=b"), Some("label"));
+        assert_eq!(first("x=y"), None);
+    }
+
+    #[test]
     fn unknown_and_repeated_names_are_refused() {
         for query in ["nam=a", "name=a&name=a", "Name=a", "name=a&x", "=a", "name%00=a"] {
             assert_eq!(values(query), None, "{query}");
@@ -94,9 +132,10 @@ mod tests {
     proptest! {
         #[test]
         fn pairs_are_read_as_the_standard_has_it(query in "([a-c]|=|&|%2[05F]|%|\\+|\u{fc}){0,12}") {
-            let pairs = query.split('&').filter(|it| !it.is_empty()).map(decoded);
-            let expected = form_urlencoded::parse(query.as_bytes());
-            prop_assert_eq!(pairs.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+            let expected: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+            let read: Result<Vec<_>, _> = pairs(&query).collect();
+            let is_text = !expected.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
+            prop_assert_eq!(read.ok(), is_text.then_some(expected));
         }
 
         #[test]

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 
-use super::connection;
-use super::{Clients, Endpoint, Guard};
+use super::connection::{self, Port};
+use super::warnings::Warning;
+use super::{Clients, Endpoint, Guard, Warnings};
 
 /// How long to wait before another attempt to accept a connection, if the process has no file
 /// descriptor left for it.
@@ -38,12 +39,13 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct Server {
     clients: Clients,
+    warnings: Warnings,
     accepting: JoinSet<Infallible>,
 }
 
 impl Server {
     pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, accepting: JoinSet::new() }
+        Self { clients, warnings: Warnings::new(), accepting: JoinSet::new() }
     }
 
     /// Serves `endpoint` at a port from now on.
@@ -53,9 +55,10 @@ impl Server {
         guard: Guard,
         endpoint: Arc<E>,
     ) {
+        let (clients, warnings) = (self.clients.clone(), self.warnings.clone());
+        let port = Arc::new(Port { guard, endpoint, clients, warnings });
         for socket in listener.sockets {
-            let (guard, endpoint) = (guard.clone(), Arc::clone(&endpoint));
-            self.accepting.spawn(accept(socket, guard, endpoint, self.clients.clone()));
+            self.accepting.spawn(accept(socket, Arc::clone(&port)));
         }
     }
 
@@ -70,12 +73,7 @@ impl Server {
     }
 }
 
-async fn accept<E: Endpoint>(
-    socket: TcpListener,
-    guard: Guard,
-    endpoint: Arc<E>,
-    clients: Clients,
-) -> Infallible {
+async fn accept<E: Endpoint>(socket: TcpListener, port: Arc<Port<E>>) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -89,12 +87,13 @@ async fn accept<E: Endpoint>(
         };
         match accepted {
             Ok((stream, _)) => {
-                let Some(place) = clients.enter() else { continue };
+                let Some(place) = port.clients.enter() else {
+                    port.warnings.warn(Warning::TooManyConnections, "a connection");
+                    continue;
+                };
                 // Answers are small, and the next request waits for them.
                 stream.set_nodelay(true).ok();
-                let (endpoint, guard) = (Arc::clone(&endpoint), guard.clone());
-                let serve = connection::serve(stream, place, endpoint, guard, clients.clone());
-                connections.spawn(serve);
+                connections.spawn(connection::serve(stream, place, Arc::clone(&port)));
             }
             // The client's own affair.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

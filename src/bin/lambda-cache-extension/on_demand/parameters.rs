@@ -1,5 +1,6 @@
 //! Parameters, by `GetParameter`, with its answer as JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aws_sdk_ssm::Client;
@@ -7,7 +8,7 @@ use aws_sdk_ssm::operation::get_parameter::GetParameterOutput;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{Metadata, written};
+use super::{Metadata, Resource, written};
 use crate::answer::Answer;
 use crate::http::{Refusal, query};
 
@@ -20,33 +21,47 @@ pub(super) struct Parameter {
 }
 
 impl Parameter {
+    /// What a query asks for. Of a version and a label the one that comes first counts, as with AWS's
+    /// extension.
     pub(super) fn wanted(
-        name: query::Value<'_>,
-        version: query::Value<'_>,
-        label: query::Value<'_>,
-        with_decryption: query::Value<'_>,
+        query: &str,
+        [name, version, label, with_decryption]: [query::Value<'_>; 4],
     ) -> Result<Self, Refusal> {
         let name = query::required("name", name)?;
-        let version = version.filter(|it| !it.is_empty());
-        let label = label.filter(|it| !it.is_empty());
-        let selected = match (version, label) {
-            (Some(_), Some(_)) => {
-                return Err(Refusal::bad_request("version and label cannot both be given"));
-            }
-            (Some(version), None) if !version.bytes().all(|it| it.is_ascii_digit()) => {
-                return Err(Refusal::bad_request("version is not a number"));
-            }
-            (Some(selector), None) | (None, Some(selector)) => format!("{name}:{selector}"),
-            (None, None) => name.into_owned(),
+        let selector = match query::first(query, ["version", "label"]) {
+            Some("version") => version.map(number).transpose()?,
+            Some(_) => label,
+            None => None,
+        };
+        let name = match selector {
+            Some(selector) => format!("{name}:{selector}"),
+            None => name.into_owned(),
         };
         let with_decryption = query::boolean("withDecryption", with_decryption)?.unwrap_or(false);
-        Ok(Self { name: selected, with_decryption })
+        Ok(Self { name, with_decryption })
     }
+}
 
-    pub(super) async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
+impl Resource for Parameter {
+    const NAME: &'static str = "systemsmanager/parameters";
+    const OPERATION: &'static str = "GetParameter";
+    type Client = Client;
+
+    async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
         let call = client.get_parameter().name(self.name).with_decryption(self.with_decryption);
         let output = call.send().await.map_err(Failure::of)?;
         Ok(Answer::secret_json(&Output::from(&output)))
+    }
+
+    fn size(&self) -> usize {
+        self.name.len()
+    }
+}
+
+fn number(version: Cow<'_, str>) -> Result<Cow<'_, str>, Refusal> {
+    match version.bytes().all(|it| it.is_ascii_digit()) {
+        true => Ok(version),
+        false => Err(Refusal::bad_request("version is not a number")),
     }
 }
 

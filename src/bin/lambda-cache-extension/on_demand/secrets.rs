@@ -8,7 +8,7 @@ use aws_smithy_types::base64;
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{Metadata, written};
+use super::{Metadata, Resource, written};
 use crate::answer::Answer;
 use crate::http::{Refusal, query};
 
@@ -32,12 +32,23 @@ impl Secret {
         let id = query::required("secretId", id)?.into_owned();
         Ok(Self { id, version_id: given(version_id), version_stage: given(version_stage) })
     }
+}
 
-    pub(super) async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
+impl Resource for Secret {
+    const NAME: &'static str = "secretsmanager";
+    const OPERATION: &'static str = "GetSecretValue";
+    type Client = Client;
+
+    async fn fetch(self, client: &Client) -> Result<Answer, Failure> {
         let call = client.get_secret_value().secret_id(self.id);
         let call = call.set_version_id(self.version_id).set_version_stage(self.version_stage);
         let output = call.send().await.map_err(Failure::of)?;
         Ok(Answer::secret_json(&Output::from(&output)))
+    }
+
+    fn size(&self) -> usize {
+        let parts = [Some(&self.id), self.version_id.as_ref(), self.version_stage.as_ref()];
+        parts.into_iter().flatten().map(String::len).sum()
     }
 }
 
