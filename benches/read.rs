@@ -90,6 +90,7 @@ fn read(criterion: &mut Criterion) {
 
     let texts = async |key: u64| Ok::<_, std::io::Error>(format!("value {key}"));
     let memo = cache.memo("texts", texts).max_age(Duration::from_secs(3600));
+    let memo = memo.build().expect("a memo");
     for key in 0..ENTRIES as u64 {
         runtime.block_on(memo.get(key)).expect("a function that answers");
     }
@@ -121,7 +122,7 @@ fn memo(criterion: &mut Criterion) {
     let runtime = runtime();
     let (cache, _) = cache(&runtime);
     let value = async |n: String| Ok::<_, std::io::Error>(format!("value {n}"));
-    let memo = cache.memo("values", value).max_age(HOUR);
+    let memo = cache.memo("values", value).max_age(HOUR).build().expect("a memo");
     for n in 0..ENTRIES {
         runtime.block_on(memo.get(n.to_string())).expect("a function that answers");
     }

@@ -112,7 +112,7 @@ pub use error::{Error, ErrorKind};
 pub use lambda::{
     CacheLayer, Extension, ExternalExtension, Handler, InvocationFuture, InvocationService,
 };
-pub use memo::{Memo, MemoStats};
+pub use memo::{Memo, MemoBuilder, MemoStats};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};
 pub use sources::function::from_fn;

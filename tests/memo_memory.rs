@@ -14,7 +14,7 @@ const KEYS: u64 = 40_000;
 async fn memory_does_not_grow_with_the_number_of_different_keys() {
     let cache = Builder::new().spawn().await.unwrap();
     let double = async |n: u64| Ok::<_, Infallible>(2 * n);
-    let memo = cache.memo("doubles", double).max_entries(1000);
+    let memo = cache.memo("doubles", double).max_entries(1000).build().unwrap();
     let mut full = 0;
     for n in 0..KEYS {
         memo.get(n).await.unwrap();

@@ -374,6 +374,7 @@ async fn items() {
 
     let accounts = dynamodb::items("accounts").key::<String>("id").sort_key::<u32>("number");
     let accounts = cache.memo_from("accounts", accounts.deserialize::<Account>());
+    let accounts = accounts.build().unwrap();
     let reads = (0..150).map(|number| {
         let accounts = accounts.clone();
         tokio::spawn(async move { accounts.get(("many".to_owned(), number)).await })

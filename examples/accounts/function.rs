@@ -34,10 +34,11 @@ pub struct Report {
 }
 
 /// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
-pub async fn run(builder: Builder) -> Result<(), Error> {
-    let cache = builder.spawn().await?;
+pub async fn run(mut builder: Builder) -> Result<(), Error> {
     let items = dynamodb::items("accounts").key::<String>("id").deserialize::<Account>();
-    let accounts = cache.memo_from("accounts", items).max_entries(MAX_ENTRIES).max_age(MAX_AGE);
+    let accounts = builder.memo_from("accounts", items);
+    let accounts = accounts.max_entries(MAX_ENTRIES).max_age(MAX_AGE).build();
+    let cache = builder.spawn().await?;
 
     cache
         .run(move |event: LambdaEvent<Vec<String>>, _: Snapshot| {

@@ -65,9 +65,9 @@ pub struct FullReport {
 }
 
 /// Accounts by number.
-pub fn memo(cache: &Cache) -> Memo<String, Counted> {
+pub fn memo(builder: &mut Builder) -> Memo<String, Counted> {
     let accounts = dynamodb::items(TABLE).key::<String>("id").consistent();
-    cache.memo_from("account memo", accounts.deserialize::<Counted>()).max_age(MORE[5].1)
+    builder.memo_from("account memo", accounts.deserialize::<Counted>()).max_age(MORE[5].1).build()
 }
 
 impl Everything {

@@ -22,8 +22,8 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut builder = Cache::builder(&aws);
     let everything = Everything::declare(&mut builder, fetch_rates);
+    let memo = everything::memo(&mut builder);
     let cache = builder.spawn().await?;
-    let memo = everything::memo(&cache);
     cache
         .clone()
         .run(move |_: LambdaEvent<serde_json::Value>, snapshot| {

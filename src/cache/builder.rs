@@ -28,6 +28,8 @@ use crate::stats::Counters;
 /// Every cache has a number of its own, by which keys know theirs.
 static CACHES: AtomicU64 = AtomicU64::new(1);
 
+type AddLater = Box<dyn FnOnce(&Cache) + Send>;
+
 /// Declares the entries of a [`Cache`] and how it works.
 ///
 /// ```
@@ -50,6 +52,8 @@ pub struct Builder {
     definitions: Vec<Definition>,
     decoders: Vec<Decode>,
     errors: Vec<Error>,
+    /// What is added to the cache once it is there, by name.
+    later: Vec<(Arc<str>, AddLater)>,
     clock: Clocks,
     mode: Mode,
     init_deadline: Duration,
@@ -84,6 +88,7 @@ impl Builder {
             definitions: Vec::new(),
             decoders: Vec::new(),
             errors: Vec::new(),
+            later: Vec::new(),
             clock: Clocks::System(SystemClock::new()),
             mode: Mode::detect(),
             init_deadline: Duration::from_secs(8),
@@ -112,6 +117,22 @@ impl Builder {
             Err(error) => self.errors.push(error),
         }
         key
+    }
+
+    /// What sources are found through.
+    pub(crate) fn connections(&mut self) -> &mut Connections {
+        &mut self.connections
+    }
+
+    /// Adds something to the cache once that has been spawned, or an error to what `spawn` reports.
+    pub(crate) fn add_later(
+        &mut self,
+        add: Result<(Arc<str>, impl FnOnce(&Cache) + Send + 'static), Error>,
+    ) {
+        match add {
+            Ok((name, add)) => self.later.push((name, Box::new(add))),
+            Err(error) => self.errors.push(error),
+        }
     }
 
     fn define<D, T>(&mut self, mut entry: Entry<D, T>) -> Result<(Definition, Decode), Error>
@@ -251,16 +272,19 @@ impl Builder {
             extension_name: self.extension_name,
         };
         cache.load(self.init_deadline).await?;
+        self.later.into_iter().for_each(|(_, add)| add(&cache));
         Ok(cache)
     }
 
     fn check_names(&mut self) {
         let mut names = HashSet::new();
-        for definition in &self.definitions {
-            if !names.insert(Arc::clone(&definition.name)) {
-                let message = "two entries have this name; give one another with `.name(..)`";
+        let entries = self.definitions.iter().map(|definition| &definition.name);
+        for name in entries.chain(self.later.iter().map(|(name, _)| name)) {
+            if !names.insert(Arc::clone(name)) {
+                let message = "two entries or memos have this name; give an entry another with \
+                               `.name(..)`";
                 let error = Error::new(ErrorKind::Declaration, message);
-                self.errors.push(error.entry_named(&definition.name));
+                self.errors.push(error.entry_named(name));
             }
         }
     }

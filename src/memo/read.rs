@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Memo;
 use super::core::{Found, Joined, KeyLook, MemoCore};
 use super::tickets::{Outcome, Voided};
+use super::{Connected, Memo};
+use crate::cache::Cache;
 use crate::error::Error;
 use crate::refresher::Message;
 use crate::snapshot::{Read, ReadKind, Reader, RefresherStatus, Value, Waiting};
@@ -25,30 +26,30 @@ where
     ///
     /// # Errors
     ///
-    /// What the fetch failed with; [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an
-    /// option of the memo is invalid; [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if the
-    /// refresher has ended and nothing fresh is stored.
+    /// What the fetch failed with; [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) if the refresher
+    /// has ended and nothing fresh is stored; [`ErrorKind::NotLoaded`](crate::ErrorKind::NotLoaded)
+    /// before the cache is spawned.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future is safe, and cancels nothing for other readers.
     pub async fn get(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        let (core, key) = (self.core()?, key.borrow());
+        let (Connected { cache, core }, key) = (self.connected()?, key.borrow());
         // No fetch is an answer to this read yet, so only what is fresh as it is will do.
         let read = Read { kind: ReadKind::Entry, after: u64::MAX };
-        let turn = self.0.cache.refresher.reader().turn();
+        let turn = cache.refresher.reader().turn();
         if let Some(found) = core.look(key, KeyLook { read, turn, slow: false }) {
             core.counts.hit();
             if found.due
                 && let Some(asked) = core.ahead(key)
             {
                 let memo = Arc::clone(core) as _;
-                self.0.cache.refresher.suggest(Message::Key { memo, asked });
+                cache.refresher.suggest(Message::Key { memo, asked });
             }
             return found.answer;
         }
         core.counts.missed();
-        Box::pin(self.fetch(core, key, ReadKind::Entry)).await
+        Box::pin(fetch(cache, core, key, ReadKind::Entry)).await
     }
 
     /// Fetches the result for a key, however fresh it is, and returns what came: nothing that was
@@ -63,7 +64,8 @@ where
     ///
     /// As [`get`](Self::get).
     pub async fn refresh(&self, key: impl Borrow<K> + Send) -> Result<Value<V>, Error> {
-        Box::pin(self.fetch(self.core()?, key.borrow(), ReadKind::Forced)).await
+        let Connected { cache, core } = self.connected()?;
+        Box::pin(fetch(cache, core, key.borrow(), ReadKind::Forced)).await
     }
 
     /// Declares that what is stored of a key is wrong: no read that begins after this returns gets it,
@@ -71,14 +73,14 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Declaration`](crate::ErrorKind::Declaration) if an option of the memo is invalid.
+    /// [`ErrorKind::NotLoaded`](crate::ErrorKind::NotLoaded) before the cache is spawned.
     ///
     /// # Cancel safety
     ///
     /// Once polled it has happened.
     pub async fn invalidate(&self, key: impl Borrow<K> + Send) -> Result<(), Error> {
-        let core = self.core()?;
-        let refresher = &self.0.cache.refresher;
+        let Connected { cache, core } = self.connected()?;
+        let refresher = &cache.refresher;
         let (removed, voided) = core.invalidate(key.borrow());
         drop(removed);
         if let Some(Voided { ticket, again }) = voided {
@@ -90,46 +92,50 @@ where
         }
         Ok(())
     }
+}
 
-    /// Waits for fetches of a key until one brings what this read may have.
-    ///
-    /// No end of a fetch is missed: joining it and its landing exclude each other.
-    // guarantee 14
-    async fn fetch(
-        &self,
-        core: &Arc<MemoCore<K, V>>,
-        key: &K,
-        kind: ReadKind,
-    ) -> Result<Value<V>, Error> {
-        let refresher = &self.0.cache.refresher;
-        let reader = refresher.reader();
-        let read = Read { kind, after: reader.fetches() };
-        let mut status = reader.changes();
-        loop {
-            let look = KeyLook { read, turn: reader.turn(), slow: false };
-            let Joined { place, failing } = match core.join(key, look) {
-                Ok(found) => return found.answer,
-                Err(joined) => joined,
-            };
-            let asked = core.asked(place.ticket, place.count, failing);
-            let _waiting = Leaving { waiting: Some(place.waiting), reader };
-            let told = refresher.tell(Message::Key { memo: Arc::clone(core) as _, asked }).await;
-            told.map_err(|error| core.error(key, &error))?;
-            let mut outcome = place.outcome;
-            let found = tokio::select! {
-                // What has come is an answer even if there will be no other.
-                biased;
-                found = core.wait(key, &mut outcome, KeyLook { turn: reader.turn(), ..look }) => found,
-                stopped = status.wait_for(|it| matches!(it, RefresherStatus::Stopped(_))) => {
-                    match stopped.as_deref() {
-                        Ok(RefresherStatus::Stopped(error)) => return Err(core.error(key, error)),
-                        _ => None,
-                    }
+/// Waits for fetches of a key until one brings what this read may have.
+///
+/// No end of a fetch is missed: joining it and its landing exclude each other.
+// guarantee 14
+async fn fetch<K, V>(
+    cache: &Cache,
+    core: &Arc<MemoCore<K, V>>,
+    key: &K,
+    kind: ReadKind,
+) -> Result<Value<V>, Error>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    let refresher = &cache.refresher;
+    let reader = refresher.reader();
+    let read = Read { kind, after: reader.fetches() };
+    let mut status = reader.changes();
+    loop {
+        let look = KeyLook { read, turn: reader.turn(), slow: false };
+        let Joined { place, failing } = match core.join(key, look) {
+            Ok(found) => return found.answer,
+            Err(joined) => joined,
+        };
+        let asked = core.asked(place.ticket, place.count, failing);
+        let _waiting = Leaving { waiting: Some(place.waiting), reader };
+        let told = refresher.tell(Message::Key { memo: Arc::clone(core) as _, asked }).await;
+        told.map_err(|error| core.error(key, &error))?;
+        let mut outcome = place.outcome;
+        let found = tokio::select! {
+            // What has come is an answer even if there will be no other.
+            biased;
+            found = core.wait(key, &mut outcome, KeyLook { turn: reader.turn(), ..look }) => found,
+            stopped = status.wait_for(|it| matches!(it, RefresherStatus::Stopped(_))) => {
+                match stopped.as_deref() {
+                    Ok(RefresherStatus::Stopped(error)) => return Err(core.error(key, error)),
+                    _ => None,
                 }
-            };
-            if let Some(found) = found {
-                return found.answer;
             }
+        };
+        if let Some(found) = found {
+            return found.answer;
         }
     }
 }

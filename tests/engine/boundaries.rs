@@ -448,6 +448,7 @@ async fn an_invocation_that_never_reaches_the_handler_is_not_held_while_nothing_
         let it = Fixture::built(|builder| builder.hold_limit(limit), |entry| entry).await;
         first(&it).await;
         let memo = it.cache.memo("numbers", async |n: u8| Ok::<_, std::io::Error>(n));
+        let memo = memo.build().unwrap();
         memo.get(1).await.unwrap();
         // Something falls due before the deadline, and a memo may have something to fetch.
         let invocation = it.invocations.next().deadline(it.clock.now().wall() + 15 * MINUTE);

@@ -266,7 +266,7 @@ async fn a_memos_key_whose_code_panics_or_takes_its_time_neither_ends_nor_delays
     for panics in [true, false] {
         let it = World::new().await;
         let memo = it.cache.memo("memo", async |key: TroublesomeKey| Ok::<_, Error>(key.0));
-        let memo = memo.max_entries(2);
+        let memo = memo.max_entries(2).build().unwrap();
         let trouble = Trouble::default();
         let read = |n: u8| {
             let (memo, key) = (memo.clone(), TroublesomeKey(n, trouble.clone()));
@@ -300,10 +300,13 @@ async fn a_weigher_that_takes_its_time_delays_nothing_but_its_own_value() {
     let trouble = Trouble::default();
     let weighs = trouble.clone();
     let memo = it.cache.memo("memo", async |key: u8| Ok::<_, Error>(key));
-    let memo = memo.max_bytes(1000, move |_, _| {
-        weighs.happens();
-        1
-    });
+    let memo = memo
+        .max_bytes(1000, move |_, _| {
+            weighs.happens();
+            1
+        })
+        .build()
+        .unwrap();
     trouble.gate.close(true);
     let reader = tokio::spawn({
         let memo = memo.clone();
@@ -327,7 +330,7 @@ async fn what_a_memo_displaces_is_dropped_where_it_does_no_harm() {
             let value = Troublesome(made.clone());
             async move { Ok::<_, Error>((key, value)) }
         });
-        let memo = memo.max_entries(1);
+        let memo = memo.max_entries(1).build().unwrap();
         memo.get(1).await.unwrap();
         trouble.panics.store(panics, SeqCst);
         trouble.gate.close(!panics);

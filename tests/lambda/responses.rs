@@ -277,7 +277,8 @@ fn an_invocation_that_never_reaches_the_handler_costs_no_hold() {
             |lambda| lambda.timeout(15 * MINUTE),
             |it| async move {
                 let (cache, x) = it.cache_with(|builder| builder.hold_limit(limit)).await;
-                let memo = cache.memo("numbers", async |n: u8| Ok::<_, Infallible>(n));
+                let memo =
+                    cache.memo("numbers", async |n: u8| Ok::<_, Infallible>(n)).build().unwrap();
                 memo.get(1).await.unwrap();
                 let handler =
                     cache.handler(move |_: LambdaEvent<u8>, snapshot: Snapshot| async move {

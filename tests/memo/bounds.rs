@@ -1,10 +1,10 @@
 //! A memo stays within its bounds, and the least valuable keys go first.
 
-use lambda_cache::{Builder, Cache, ErrorKind, Memo};
+use lambda_cache::{Builder, Cache, ErrorKind, MemoBuilder};
 
 use crate::fixture::Fixture;
 
-fn doubles(cache: &Cache) -> Memo<u64, u64> {
+fn doubles(cache: &Cache) -> MemoBuilder<&Cache, u64, u64> {
     cache.memo("doubles", async |n: u64| Ok::<_, std::convert::Infallible>(2 * n))
 }
 
@@ -12,7 +12,7 @@ fn doubles(cache: &Cache) -> Memo<u64, u64> {
 async fn no_more_keys_are_kept_than_allowed_at_any_moment() {
     let cache = Builder::new().spawn().await.unwrap();
     for most in [1, 2, 3, 64, 5000] {
-        let memo = doubles(&cache).max_entries(most);
+        let memo = doubles(&cache).max_entries(most).build().unwrap();
         for n in 0..2 * most as u64 {
             assert_eq!(*memo.get(n).await.unwrap(), 2 * n);
             assert!(memo.len() <= most, "{} of {most}", memo.len());
@@ -24,7 +24,7 @@ async fn no_more_keys_are_kept_than_allowed_at_any_moment() {
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_read_often_stay_and_those_read_once_go() {
     let cache = Builder::new().spawn().await.unwrap();
-    let memo = doubles(&cache).max_entries(64);
+    let memo = doubles(&cache).max_entries(64).build().unwrap();
     for n in 0..32 {
         for _ in 0..3 {
             memo.get(n).await.unwrap();
@@ -65,6 +65,7 @@ async fn all_values_together_stay_within_their_bytes() {
 async fn a_value_as_large_as_the_bound_is_kept_however_many_keys_there_may_be() {
     let cache = Builder::new().spawn().await.unwrap();
     let memo = doubles(&cache).max_entries(100_000).max_bytes(1000, |_, &value| value as usize);
+    let memo = memo.build().unwrap();
     memo.get(500).await.unwrap();
     memo.get(500).await.unwrap();
     assert_eq!((memo.len(), memo.stats().misses), (1, 1));

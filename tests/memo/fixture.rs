@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use lambda_cache::testing::{Invocations, TestClock, TestInvocation, TestSource};
-use lambda_cache::{Builder, Cache, Error, ErrorKind, Memo, Mode};
+use lambda_cache::{Builder, Cache, Error, ErrorKind, Memo, MemoBuilder, Mode};
 use tokio::task::JoinHandle;
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 pub(crate) type Texts = Memo<String, String>;
+/// A memo of texts that is being declared.
+pub(crate) type Declared<'a> = MemoBuilder<&'a Cache, String, String>;
 
 pub(crate) struct Fixture {
     pub(crate) source: TestSource,
@@ -25,20 +27,20 @@ impl Fixture {
         Self::with(|memo| memo).await
     }
 
-    pub(crate) async fn with(options: impl FnOnce(Texts) -> Texts) -> Self {
+    pub(crate) async fn with(options: impl FnOnce(Declared<'_>) -> Declared<'_>) -> Self {
         Self::built(|builder| builder, options).await
     }
 
     pub(crate) async fn built(
         build: impl FnOnce(Builder) -> Builder,
-        options: impl FnOnce(Texts) -> Texts,
+        options: impl FnOnce(Declared<'_>) -> Declared<'_>,
     ) -> Self {
         let (source, clock) = (TestSource::new(), TestClock::new());
         source.set("x", "1");
         let builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).seed(1);
         let cache = build(builder).spawn().await.unwrap();
         let invocations = Invocations::new(&cache, &clock);
-        let memo = options(memo(&cache, &source));
+        let memo = options(memo(&cache, &source)).build().unwrap();
         Self { source, clock, cache, invocations, memo }
     }
 
@@ -61,7 +63,7 @@ impl Fixture {
     }
 }
 
-pub(crate) fn memo(cache: &Cache, source: &TestSource) -> Texts {
+pub(crate) fn memo<'a>(cache: &'a Cache, source: &TestSource) -> Declared<'a> {
     let source = source.clone();
     cache.memo("texts", move |key: String| {
         let source = source.clone();

@@ -76,13 +76,16 @@ async fn the_failure_of_a_fetch_that_was_frozen_is_no_answer() {
     let (clock, calls) = (TestClock::new(), Arc::new(AtomicUsize::new(0)));
     let cache = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).spawn().await.unwrap();
     let counted = Arc::clone(&calls);
-    let memo: Memo<u8, &str> = cache.memo("sockets", move |_| {
-        let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
-        async move {
-            tokio::time::sleep(SECOND).await;
-            if first { Err(std::io::Error::other("the socket is dead")) } else { Ok("fine") }
-        }
-    });
+    let memo: Memo<u8, &str> = cache
+        .memo("sockets", move |_| {
+            let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                tokio::time::sleep(SECOND).await;
+                if first { Err(std::io::Error::other("the socket is dead")) } else { Ok("fine") }
+            }
+        })
+        .build()
+        .unwrap();
     let reads = || {
         let memo = memo.clone();
         tokio::spawn(async move { memo.get(1).await.map(|value| *value) })

@@ -47,13 +47,16 @@ async fn those_who_wait_share_a_failure_too() {
 async fn those_who_come_while_a_call_is_under_way_share_its_failure() {
     let (cache, calls) = (Builder::new().spawn().await.unwrap(), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&calls);
-    let memo: Memo<u8, ()> = cache.memo("failing", move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async {
-            tokio::time::sleep(SECOND).await;
-            Err(std::io::Error::other("away"))
-        }
-    });
+    let memo: Memo<u8, ()> = cache
+        .memo("failing", move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async {
+                tokio::time::sleep(SECOND).await;
+                Err(std::io::Error::other("away"))
+            }
+        })
+        .build()
+        .unwrap();
     let reads = || {
         let memo = memo.clone();
         tokio::spawn(async move { memo.get(1).await.map(|_| ()) })
@@ -155,15 +158,19 @@ async fn a_forced_refresh_does_not_take_what_was_asked_for_before_it() {
 async fn a_memo_that_is_dropped_leaves_neither_values_nor_fetches() {
     let (it, token) = (Fixture::new().await, Arc::new(()));
     let value = Arc::clone(&token);
-    let memo: Memo<u8, Arc<()>> = it.cache.memo("tokens", move |key: u8| {
-        let value = Arc::clone(&value);
-        async move {
-            match key {
-                0 => Ok(value),
-                _ => std::future::pending::<Result<_, Error>>().await,
+    let memo: Memo<u8, Arc<()>> = it
+        .cache
+        .memo("tokens", move |key: u8| {
+            let value = Arc::clone(&value);
+            async move {
+                match key {
+                    0 => Ok(value),
+                    _ => std::future::pending::<Result<_, Error>>().await,
+                }
             }
-        }
-    });
+        })
+        .build()
+        .unwrap();
     memo.get(0).await.unwrap();
     let waiting = memo.get(1);
     tokio::time::timeout(SECOND, waiting).await.unwrap_err();

@@ -117,7 +117,7 @@ impl Batches {
         let (source, clock) = (Arc::new(Doubles::default()), TestClock::new());
         let builder = Builder::new().clock(clock.clone()).mode(Mode::SnapStart).seed(1);
         let cache = builder.spawn().await.unwrap();
-        let memo = cache.memo_from("doubles", Doubled(Arc::clone(&source)));
+        let memo = cache.memo_from("doubles", Doubled(Arc::clone(&source))).build().unwrap();
         Self { source, clock, cache, memo }
     }
 
@@ -181,7 +181,8 @@ async fn an_unchanged_value_is_kept_and_its_age_renewed() {
 #[tokio::test(start_paused = true)]
 async fn a_value_displaced_while_it_is_revalidated_is_not_lost() {
     let mut it = Batches::new().await;
-    it.memo = it.memo.clone().max_entries(1);
+    let doubled = Doubled(Arc::clone(&it.source));
+    it.memo = it.cache.memo_from("doubles", doubled).max_entries(1).build().unwrap();
     it.get([1]).await;
     it.clock.freeze(MINUTE);
     let displaces = it.reads(2);

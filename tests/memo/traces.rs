@@ -20,13 +20,16 @@ fn ended(log: &Log) -> Vec<String> {
 async fn each_fetch_is_a_span_with_its_cause_its_outcome_and_how_long_it_took() {
     let log = Log::listen();
     let cache = Builder::new().clock(TestClock::new()).spawn().await.unwrap();
-    let memo = cache.memo("numbers", async |key: u8| {
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        match key {
-            0 => Err("none"),
-            key => Ok(key),
-        }
-    });
+    let memo = cache
+        .memo("numbers", async |key: u8| {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            match key {
+                0 => Err("none"),
+                key => Ok(key),
+            }
+        })
+        .build()
+        .unwrap();
     memo.get(1).await.unwrap();
     memo.get(0).await.unwrap_err();
     let [changed, failed] = &ended(&log)[..] else { panic!("{}", log.text()) };
@@ -44,12 +47,12 @@ async fn a_fetch_ahead_of_need_and_one_that_hangs_are_told_from_others() {
     let log = Log::listen();
     let cache = Builder::new().clock(TestClock::new()).spawn().await.unwrap();
     let memo = cache.memo("numbers", |key: u8| ready(Ok::<_, Infallible>(key)));
-    let memo = memo.max_age(Duration::from_secs(60));
+    let memo = memo.max_age(Duration::from_secs(60)).build().unwrap();
     memo.get(1).await.unwrap();
     tokio::time::sleep(Duration::from_secs(50)).await;
     memo.get(1).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let hangs = cache.memo("hangs", |_: u8| pending::<Result<u8, Infallible>>());
+    let hangs = cache.memo("hangs", |_: u8| pending::<Result<u8, Infallible>>()).build().unwrap();
     hangs.get(1).await.unwrap_err();
     let lines = ended(&log);
     let [_, ahead, hung] = &lines[..] else { panic!("{lines:#?}") };
@@ -61,10 +64,13 @@ async fn a_fetch_ahead_of_need_and_one_that_hangs_are_told_from_others() {
 async fn the_function_may_say_which_key_it_fetches() {
     let log = Log::listen();
     let cache = Builder::new().clock(TestClock::new()).spawn().await.unwrap();
-    let memo = cache.memo("numbers", |key: u8| {
-        tracing::Span::current().record("key", key);
-        ready(Ok::<_, Infallible>(key))
-    });
+    let memo = cache
+        .memo("numbers", |key: u8| {
+            tracing::Span::current().record("key", key);
+            ready(Ok::<_, Infallible>(key))
+        })
+        .build()
+        .unwrap();
     memo.get(7).await.unwrap();
     let lines = ended(&log);
     assert!(lines[0].contains("key=7"), "{lines:?}");

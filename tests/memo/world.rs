@@ -107,7 +107,7 @@ impl World {
         });
         let answers = Arc::clone(&record);
         let memo = cache.memo("numbers", move |_| Arc::clone(&answers).answer());
-        let memo = memo.max_entries(3).max_age(max_age).stale_if_error(stale);
+        let memo = memo.max_entries(3).max_age(max_age).stale_if_error(stale).build().unwrap();
         let invocations = Arc::new(Invocations::new(&cache, &clock));
         Self { clock, memo, invocations, max_age, stale, record }
     }

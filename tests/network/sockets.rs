@@ -116,10 +116,13 @@ async fn a_client_in_a_memos_function_loses_one_request_at_most() {
         let client =
             aws_sdk_secretsmanager::Client::new(&freeze_safe(&config(&world.relay.endpoint)));
         let cache = world.builder().spawn().await.unwrap();
-        let secrets = cache.memo("secrets", move |id: String| {
-            let secret = client.get_secret_value().secret_id(id).send();
-            async move { secret.await.map(|it| it.secret_string.unwrap_or_default()) }
-        });
+        let secrets = cache
+            .memo("secrets", move |id: String| {
+                let secret = client.get_secret_value().secret_id(id).send();
+                async move { secret.await.map(|it| it.secret_string.unwrap_or_default()) }
+            })
+            .build()
+            .unwrap();
         let names: Vec<_> = (0..sockets).map(|n| n.to_string()).collect();
         let direct = aws_sdk_secretsmanager::Client::new(&world.cloud.aws.direct(HOME));
         for name in &names {

@@ -177,7 +177,7 @@ async fn equal_roles_share_a_session_and_calls_and_others_do_not() {
         (call.service == "dynamodb").then(|| Answer::Say(200, empty.to_owned()))
     });
     let accounts = dynamodb::items("accounts").key::<String>("id").assume_role(shop());
-    let accounts = cache.memo_from("accounts", accounts);
+    let accounts = cache.memo_from("accounts", accounts).build().unwrap();
     accounts.get(&"42".to_owned()).await.unwrap_err();
     assert_eq!(count(&world.aws.calls()), (0, 1));
 }
@@ -297,7 +297,7 @@ async fn what_sts_would_refuse_is_an_error_when_declared() {
     let wrong =
         dynamodb::items("accounts").key::<String>("id").assume_role(role().session_name("a b"));
     let cache = builder(&world).spawn().await.unwrap();
-    let error = cache.memo_from("memo", wrong).get(&"42".to_owned()).await.unwrap_err();
+    let error = cache.memo_from("memo", wrong).build().unwrap_err();
     assert!(error.to_string().contains("session name"), "{error}");
     assert!(world.aws.calls().is_empty());
 }

@@ -112,6 +112,7 @@ impl<R: Resource> Service<R> {
             Some(most) => memo.max_bytes(most, |wanted: &R, found| wanted.size() + found.size()),
             None => memo,
         };
+        let memo = memo.build().expect("the settings have been checked");
         Self { memo, not_found_ttl }
     }
 

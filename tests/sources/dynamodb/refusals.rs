@@ -152,7 +152,7 @@ async fn what_an_entry_has_learnt_of_an_item_a_memo_knows() {
     let cache = builder.spawn().await.unwrap();
     world.aws.calls();
     let accounts = dynamodb::items("accounts").key::<KeyValue>("id").optional();
-    let accounts = cache.memo_from("accounts", accounts);
+    let accounts = cache.memo_from("accounts", accounts).build().unwrap();
     let numbers = (0..10).map(|id| KeyValue::from(id.to_string())).chain([KeyValue::from(7)]);
     let reads = numbers.map(|key| {
         let accounts = accounts.clone();

@@ -28,7 +28,7 @@ use crate::sources::{ByKey, Connections, Place, Role};
 /// use lambda_cache::sources::dynamodb;
 ///
 /// let accounts = dynamodb::items("accounts").key::<String>("id").deserialize::<Account>();
-/// let accounts = cache.memo_from("accounts", accounts).max_entries(1000);
+/// let accounts = cache.memo_from("accounts", accounts).max_entries(1000).build()?;
 /// let account = accounts.get("42".to_owned()).await?;
 /// # Ok(()) }
 /// ```
