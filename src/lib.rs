@@ -112,8 +112,8 @@ pub use error::{Error, ErrorKind};
 pub use lambda::{
     CacheLayer, Extension, ExternalExtension, Handler, InvocationFuture, InvocationService,
 };
-pub use memo::{Memo, MemoBuilder, MemoStats};
+pub use memo::{Memo, MemoBuilder};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};
 pub use sources::function::from_fn;
-pub use stats::{EntryStatus, Status};
+pub use stats::{EntryStatus, MemoStats, Status};

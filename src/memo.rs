@@ -1,23 +1,19 @@
 //! [`Memo`]: an async function's results by key, each as fresh as an entry.
 
 mod core;
-mod counts;
 mod declare;
 mod fetch;
-mod key_state;
 mod landing;
 mod loader;
 mod read;
 mod store;
 mod tickets;
-mod trace;
 
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-pub use counts::MemoStats;
 pub use declare::MemoBuilder;
 
 use self::core::MemoCore;
@@ -25,6 +21,7 @@ use self::declare::MemoSpec;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
 use crate::refresher::Message;
+use crate::stats::MemoStats;
 
 /// Every memo of the process has a number of its own.
 static MEMOS: AtomicU64 = AtomicU64::new(1);

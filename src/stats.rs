@@ -1,5 +1,5 @@
-//! What became of each entry's refreshes: counted by the refresher, shown by
-//! [`Cache::status`](crate::Cache::status).
+//! What became of the refreshes of entries and memos: counted where it happens, shown by
+//! [`Cache::status`](crate::Cache::status) and [`Memo::stats`](crate::Memo::stats).
 
 use std::fmt;
 use std::sync::Arc;
@@ -158,6 +158,77 @@ impl fmt::Display for EntryStatus {
         match &self.last_error {
             Some(error) => write!(f, ", last error: {error}"),
             None => Ok(()),
+        }
+    }
+}
+
+/// How a memo is doing: [`Memo::stats`](crate::Memo::stats).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoStats {
+    /// How many keys are kept.
+    pub len: usize,
+    /// Reads that were answered without waiting.
+    pub hits: u64,
+    /// Reads that had to wait for a fetch.
+    pub misses: u64,
+    /// Fetches of a key that succeeded.
+    pub refreshes: u64,
+    /// Fetches of a key that failed.
+    pub failures: u64,
+    /// Requests that were sent, or calls of the memo's function; retries included.
+    pub api_calls: u64,
+}
+
+impl MemoStats {
+    /// The share of reads that were answered without waiting, in 0..=1; zero before the first read.
+    pub fn hit_rate(&self) -> f64 {
+        match self.hits + self.misses {
+            0 => 0.0,
+            reads => self.hits as f64 / reads as f64,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoCounts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    refreshes: AtomicU64,
+    failures: AtomicU64,
+    api_calls: AtomicU64,
+}
+
+impl MemoCounts {
+    pub(crate) fn hit(&self) {
+        add(&self.hits, 1);
+    }
+
+    pub(crate) fn missed(&self) {
+        add(&self.misses, 1);
+    }
+
+    pub(crate) fn refreshed(&self) {
+        add(&self.refreshes, 1);
+    }
+
+    pub(crate) fn failed(&self) {
+        add(&self.failures, 1);
+    }
+
+    pub(crate) fn called(&self, calls: u64) {
+        add(&self.api_calls, calls);
+    }
+
+    pub(crate) fn stats(&self, len: usize) -> MemoStats {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        MemoStats {
+            len,
+            hits: load(&self.hits),
+            misses: load(&self.misses),
+            refreshes: load(&self.refreshes),
+            failures: load(&self.failures),
+            api_calls: load(&self.api_calls),
         }
     }
 }

@@ -148,8 +148,3 @@ where
         })
     }
 }
-
-/// Milliseconds since the Unix epoch, as Lambda counts, in nanoseconds.
-pub(super) fn milliseconds(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
-}

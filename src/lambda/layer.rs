@@ -10,11 +10,9 @@ use lambda_runtime::LambdaInvocation;
 use tokio::sync::oneshot;
 use tower::{Layer, Service};
 
-use super::handler::milliseconds;
-use super::trace;
+use super::invocation::invoked;
 use crate::cache::Cache;
-use crate::engine::Invocation;
-use crate::refresher::{Invoked, Message, Refresher};
+use crate::refresher::{Message, Refresher};
 
 impl Cache {
     /// Tells the refresher when an invocation begins, and when its response has been sent, the last
@@ -166,15 +164,14 @@ impl Running {
         cache: Cache,
         context: &lambda_runtime::Context,
     ) -> impl Future<Output = Self> + use<> {
-        let trace_time = context.xray_trace_id.as_deref().and_then(trace::epoch);
-        let deadline = milliseconds(context.deadline);
         let request_id = context.request_id.clone();
+        let trace = context.xray_trace_id.as_deref();
+        let invocation = invoked(request_id.clone(), context.deadline, trace);
         async move {
             if !cache.mode().freezes() {
                 return Self { ends: None };
             }
-            let invocation = Invocation::new(request_id.clone(), deadline);
-            let invocation = Invoked { invocation, trace_time };
+            let trace_time = invocation.trace_time;
             let (done, heard) = oneshot::channel();
             let told = cache.refresher.tell(Message::HandlerBegan { invocation, done }).await;
             let running = Self { ends: Some((cache.refresher.clone(), request_id)) };

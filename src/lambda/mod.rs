@@ -2,15 +2,13 @@
 //! that is given a snapshot (feature `runtime`).
 
 mod extension;
-mod external;
 mod handler;
+mod invocation;
 mod layer;
 mod registration;
 mod snapstart;
-mod trace;
 
-pub use extension::Extension;
-pub use external::ExternalExtension;
+pub use extension::{Extension, ExternalExtension};
 pub use handler::Handler;
 pub use layer::{CacheLayer, InvocationFuture, InvocationService};
 

@@ -13,12 +13,10 @@ use lambda_extension::{InvokeEvent, NextEvent};
 use lambda_runtime_api_client::body::Body;
 use lambda_runtime_api_client::{PooledClient, build_request};
 
-use super::handler::milliseconds;
-use super::trace;
+use super::invocation::invoked;
 use crate::cache::Cache;
-use crate::engine::Invocation;
 use crate::error::{Cause, Error, ErrorKind};
-use crate::refresher::{Invoked, Message};
+use crate::refresher::Message;
 
 const ID_HEADER: &str = "Lambda-Extension-Identifier";
 const ERROR_TYPE_HEADER: &str = "Lambda-Extension-Function-Error-Type";
@@ -153,10 +151,8 @@ impl Registration {
 impl Cache {
     /// Has the refresher do what is due, and returns when nothing is in flight any more.
     async fn invoked(&self, event: InvokeEvent) -> Result<(), Error> {
-        let invocation = Invoked {
-            invocation: Invocation::new(event.request_id, milliseconds(event.deadline_ms)),
-            trace_time: trace::epoch(&event.tracing.value),
-        };
+        let trace = event.tracing.value;
+        let invocation = invoked(event.request_id, event.deadline_ms, Some(&trace));
         self.refresher.ask(|done| Message::Invoke { invocation, done }).await
     }
 }

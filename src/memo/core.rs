@@ -9,10 +9,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::counts::Counts;
-use super::key_state::{KeyState, Landed};
 use super::loader::Loader;
-use super::store::{Bound, Store};
+use super::store::{Bound, KeyState, Landed, Store};
 use super::tickets::{Place, Tickets, Voided};
 use crate::clock::{Clocks, Stamp};
 use crate::engine::{KeyAsked, MemoOptions};
@@ -22,6 +20,7 @@ use crate::freshness::Bounds;
 use crate::snapshot::{
     Failure, Look, Read, ReadKind, Slot, Stored, Turn, Value, Verdict, WaitCount,
 };
+use crate::stats::MemoCounts;
 
 /// What a memo is, as declared.
 pub(super) struct MemoConfig<K, V> {
@@ -40,7 +39,7 @@ pub(super) struct MemoCore<K, V> {
     pub(super) config: MemoConfig<K, V>,
     pub(super) store: Store<K>,
     tickets: Mutex<Tickets<K>>,
-    pub(super) counts: Counts,
+    pub(super) counts: MemoCounts,
 }
 
 /// A read of a key, and when it looks.
@@ -73,7 +72,7 @@ where
 {
     pub(super) fn shared(number: u64, config: MemoConfig<K, V>) -> Arc<Self> {
         let store = Store::new(&config.bound);
-        let (tickets, counts) = (Mutex::new(Tickets::new()), Counts::default());
+        let (tickets, counts) = (Mutex::new(Tickets::new()), MemoCounts::default());
         Arc::new(Self { number, config, store, tickets, counts })
     }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tracing::Instrument;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::core::{MemoConfig, MemoCore};
 use super::landing::Fetched;
 use super::loader::Wish;
 use super::tickets::{Outcome, Ticket};
-use super::trace::FetchTrace;
-use crate::clock::Stamp;
+use crate::clock::{self, Clocks, Stamp};
 use crate::error::{Error, ErrorKind};
 use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, blocking, retire};
 use crate::snapshot::{Asked, Stored};
@@ -231,5 +231,44 @@ struct Counted<'a, K, V> {
 impl<K, V> Drop for Counted<'_, K, V> {
     fn drop(&mut self) {
         self.core.counts.called(self.calls.count());
+    }
+}
+
+/// Tells the span how its fetch ended when it goes. A fetch that goes before it has ended was
+/// cancelled.
+struct FetchTrace {
+    span: Span,
+    outcome: &'static str,
+    clock: Clocks,
+    began: Stamp,
+}
+
+impl FetchTrace {
+    fn of<K, V>(core: &MemoCore<K, V>, tickets: &[Arc<Ticket<K>>], began: Stamp) -> Self {
+        let config = &core.config;
+        let waited_for = tickets.iter().any(|ticket| ticket.waiting.any());
+        let span = tracing::debug_span!(
+            "refresh",
+            memo = %config.definition.name,
+            // The memo shows no keys. Its function may.
+            key = Empty,
+            source = %config.definition.source,
+            cause = if waited_for { "read" } else { "ahead" },
+            batch = tickets.len(),
+            outcome = Empty,
+            duration_ms = Empty,
+        );
+        Self { span, outcome: "cancelled", clock: config.clock.clone(), began }
+    }
+}
+
+impl Drop for FetchTrace {
+    fn drop(&mut self) {
+        if self.span.is_disabled() {
+            return;
+        }
+        let took = self.clock.now().monotonic.saturating_sub(self.began.monotonic);
+        self.span.record("outcome", self.outcome);
+        self.span.record("duration_ms", clock::duration(took).as_secs_f64() * 1e3);
     }
 }

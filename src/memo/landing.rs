@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{MemoConfig, MemoCore};
-use super::key_state::{KeyState, Landed};
+use super::store::{KeyState, Landed};
 use super::tickets::{Outcome, Ticket};
 use crate::engine::Landing;
 use crate::error::{Error, ErrorKind};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::key_state::Landed;
+use super::store::Landed;
 use crate::snapshot::{WaitCount, Waiting};
 
 /// Every ticket of the process has a number of its own.

@@ -1,26 +1,25 @@
 //! The refresher: the task around the [engine](crate::engine), and the handle to it.
 
 mod job;
-mod memo_handle;
 mod shell;
 mod user_code;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::shell::Shell;
-use crate::clock::Clocks;
-use crate::engine::{Cause, Engine, Invocation, KeyAsked};
+use crate::clock::{Clocks, Stamp};
+use crate::engine::{Cause, Engine, Invocation, KeyAsked, Landing};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{Publisher, Read, Reader, RefresherStatus};
-use crate::sources::{AnySource, Decode};
+use crate::snapshot::{Asked, Publisher, Read, Reader, RefresherStatus};
+use crate::sources::{AnySource, BoxFuture, Decode};
 use crate::stats::Counters;
 
-pub(crate) use memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
 pub(crate) use user_code::{blocking, retire};
 
 /// Messages that wait for the task. It never waits for anything else while it has one, so this fills
@@ -72,6 +71,57 @@ pub(crate) struct Invoked {
     pub(crate) invocation: Invocation,
     /// A lower bound of true time, in nanoseconds since the Unix epoch, from the trace id.
     pub(crate) trace_time: Option<i64>,
+}
+
+/// A memo whose fetches the refresher runs, because it knows when the environment freezes.
+///
+/// Every call but [`number`](Self::number) may run code of a user's (a key's `Hash`, a value's `Drop`), so it
+/// is made in a task of its own.
+pub(crate) trait AnyMemo: Send + Sync {
+    fn number(&self) -> u64;
+
+    /// Which tickets are fetched together, and which are not worth a fetch any more.
+    fn plan(&self, tickets: &[u64], ahead: bool, now: Stamp) -> PlannedKeys;
+
+    /// Fetches the keys of some tickets.
+    fn fetch(
+        self: Arc<Self>,
+        tickets: Vec<u64>,
+        asked: Asked,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Box<dyn FetchedKeys>>;
+
+    /// These are fetched no more, unless somebody waits for them again. If their fetch was cancelled
+    /// for lack of time, then at that instant.
+    fn forget(&self, tickets: &[u64], cancelled: Option<Stamp>);
+
+    /// The fetch of a failing key has taken longer than its readers wait.
+    fn slow(&self, ticket: u64);
+
+    /// An invocation's trace id shows that it is later than the clocks said then.
+    fn age(&self, trace_time: i64, seen: Stamp);
+
+    /// Drops all values.
+    fn clear(&self);
+
+    /// Forgets connections and credentials.
+    fn reset(&self);
+}
+
+/// How the keys of some tickets are fetched.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedKeys {
+    pub(crate) batches: Vec<Vec<u64>>,
+    pub(crate) dropped: Vec<u64>,
+}
+
+/// What a fetch brought for some keys.
+pub(crate) trait FetchedKeys: Send {
+    /// For each ticket whether there is a value.
+    fn tickets(&self) -> Vec<(u64, bool)>;
+
+    /// Puts it into the memo's store for these tickets, and wakes who waits for them.
+    fn land(self: Box<Self>, tickets: &[u64], landing: Landing);
 }
 
 /// The handle to the task, which ends when the last clone is dropped.

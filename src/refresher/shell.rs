@@ -12,9 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::job::{self, Asking, FetchJob, Target};
-use super::memo_handle::{AnyMemo, FetchedKeys, PlannedKeys};
 use super::user_code::{blocking, drop_each, let_go, retire};
-use super::{Invoked, Message, Tools};
+use super::{AnyMemo, FetchedKeys, Invoked, Message, PlannedKeys, Tools};
 use crate::clock::Clocks;
 use crate::engine::{
     Came, Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Part, Reply, Retired, Unit,

@@ -1,11 +1,28 @@
-//! The epoch in a trace id: a witness of time from outside the environment.
+//! What Lambda says of an invocation, as the refresher needs it.
+
+use crate::engine::Invocation;
+use crate::refresher::Invoked;
+
+/// An invocation by its request id, its deadline in milliseconds since the Unix epoch, and its trace
+/// header.
+pub(super) fn invoked(request_id: String, deadline: u64, trace_header: Option<&str>) -> Invoked {
+    Invoked {
+        invocation: Invocation::new(request_id, milliseconds(deadline)),
+        trace_time: trace_header.and_then(epoch),
+    }
+}
+
+/// Milliseconds since the Unix epoch, as Lambda counts, in nanoseconds.
+fn milliseconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}
 
 /// The instant that a trace header such as `Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1`
 /// was made at, in nanoseconds since the Unix epoch.
 ///
 /// Lambda makes it before the environment is thawed, so it is a lower bound of now. A caller can
 /// forge it.
-pub(super) fn epoch(header: &str) -> Option<i64> {
+fn epoch(header: &str) -> Option<i64> {
     let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
     let mut parts = root.split('-');
     let (version, seconds) = (parts.next()?, parts.next()?);

@@ -1,0 +1,156 @@
+//! How fetches are cut off: at the end of a hold, or since they may have been frozen in flight.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::units::{Cause, Origin, Stage, Unit};
+use super::{Effect, Engine, Job, JobId, JobKind};
+use crate::clock::Stamp;
+
+impl Engine {
+    /// The environment may have been frozen since the last word. Fetches that were in flight then may
+    /// be signed too long ago and their sockets dead, so they are started again; so is what was
+    /// cancelled while a reader waited for it.
+    // guarantee 10
+    pub(super) fn restart_frozen_fetches(&mut self, now: Stamp) {
+        let frozen = |(&id, job): (&JobId, &Job)| {
+            (job.thaws < self.thaws && job.kind.is_cut_off_by_a_freeze()).then_some(id)
+        };
+        let frozen: Vec<JobId> = self.jobs.iter().filter_map(frozen).collect();
+        let mut forgotten: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for job in frozen {
+            for unit in self.cut_off(job, now) {
+                match (unit, self.units.get(unit).map(|it| it.origin)) {
+                    (Unit::Ticket(ticket), Some(Origin::Memo(memo)))
+                        if !self.units.is_awaited(unit) =>
+                    {
+                        self.units.remove(ticket);
+                        forgotten.entry(memo).or_default().push(ticket);
+                    }
+                    _ => self.units.queue(unit, Cause::Restart),
+                }
+            }
+        }
+        for (memo, tickets) in forgotten {
+            self.effects.push(Effect::Forget { memo, tickets, cancelled: None });
+        }
+        for unit in self.units.awaited() {
+            if self.is_idle(unit) {
+                self.units.queue(unit, Cause::Restart);
+            }
+        }
+    }
+
+    /// Cancels what no reader waits for.
+    pub(super) fn cancel_unwanted(&mut self, now: Stamp) {
+        self.cancel(now, |engine, unit| !engine.units.is_awaited(unit));
+    }
+
+    /// Cancels what no reader waits for and was begun in spite of a pause: its last fetch took longer
+    /// than the hold limit, so this one is not worth another hold.
+    pub(super) fn cancel_paused(&mut self, now: Stamp) {
+        self.cancel(now, |engine, unit| {
+            !engine.units.is_awaited(unit)
+                && engine.units.get(unit).is_some_and(|it| it.is_paused(now))
+        });
+    }
+
+    /// Cancels everything. What readers wait for is started again by the next invocation.
+    pub(super) fn cancel_all(&mut self, now: Stamp) {
+        self.cancel(now, |_, _| true);
+    }
+
+    /// Cancels the fetches of which `which` says so of every unit, and what is queued.
+    fn cancel(&mut self, now: Stamp, which: impl Fn(&Self, Unit) -> bool) {
+        _ = self.units.awaited();
+        for unit in self.units.queued() {
+            // Keys that are due wait for an invocation that has time for them.
+            if which(self, unit)
+                && (matches!(unit, Unit::Request(_)) || self.units.is_awaited(unit))
+            {
+                self.units.set_stage(unit, Stage::Idle);
+            }
+        }
+        let all = |engine: &Self, units: &[Unit]| units.iter().all(|&unit| which(engine, unit));
+        let cancelled = |(&id, job): (&JobId, &Job)| {
+            (job.kind.is_cancellable() && all(self, &job.units)).then_some(id)
+        };
+        let cancelled: Vec<JobId> = self.jobs.iter().filter_map(cancelled).collect();
+        let cut_off: BTreeSet<Unit> =
+            cancelled.into_iter().flat_map(|job| self.cut_off(job, now)).collect();
+        let mut paused: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for unit in cut_off {
+            if let Some(fetching) = self.units.get_mut(unit) {
+                fetching.pause_after_cancellation(now);
+            }
+            match (unit, self.units.get(unit).map(|it| it.origin)) {
+                (Unit::Ticket(ticket), Some(Origin::Memo(memo))) => {
+                    paused.entry(memo).or_default().push(ticket);
+                    if !self.units.is_awaited(unit) {
+                        self.units.remove(ticket);
+                    }
+                }
+                (Unit::Request(request), _) => self.reschedule(request, now),
+                _ => {}
+            }
+        }
+        for (memo, tickets) in paused {
+            self.effects.push(Effect::Forget { memo, tickets, cancelled: Some(now) });
+        }
+    }
+
+    /// Ends a job whose result will not count; gives its units, which are idle then.
+    fn cut_off(&mut self, id: JobId, now: Stamp) -> Vec<Unit> {
+        let Some(job) = self.jobs.get(&id) else { return Vec::new() };
+        let (kind, units) = (job.kind, job.units.clone());
+        self.abort(id, now);
+        let mut cut_off = Vec::new();
+        for unit in units {
+            let stage = self.units.get(unit).map(|it| it.stage);
+            let counts = match (kind, stage) {
+                (JobKind::Derive(entry), _) => {
+                    let counts = self.deriving.get(&entry).is_some_and(|it| it.job == id);
+                    if counts {
+                        self.deriving.remove(&entry);
+                    }
+                    counts
+                }
+                (_, Some(Stage::Planning { job, .. } | Stage::InFlight { job, .. })) => {
+                    if job == id {
+                        self.units.set_stage(unit, Stage::Idle);
+                    }
+                    job == id
+                }
+                _ => false,
+            };
+            if counts {
+                self.end_attempts(unit);
+                cut_off.push(unit);
+            }
+        }
+        cut_off
+    }
+
+    /// What is being derived for an entry is discarded.
+    pub(super) fn stop_deriving(&mut self, entry: usize) {
+        self.deriving.remove(&entry);
+    }
+
+    /// Whether nothing is on its way for a unit.
+    pub(super) fn is_idle(&self, unit: Unit) -> bool {
+        self.units.get(unit).is_some_and(|it| {
+            it.stage == Stage::Idle
+                && !it.entries().iter().any(|entry| self.deriving.contains_key(entry))
+        })
+    }
+}
+
+impl JobKind {
+    /// Whether it talks to somebody outside the environment.
+    fn is_cut_off_by_a_freeze(self) -> bool {
+        matches!(self, Self::Fetch | Self::Derive(_))
+    }
+
+    fn is_cancellable(self) -> bool {
+        matches!(self, Self::Fetch | Self::Derive(_) | Self::Plan)
+    }
+}
