@@ -243,7 +243,7 @@ impl Builder {
         let requests = self.registry.requests.clone();
         let plan = Plan {
             cache: self.cache,
-            catalog,
+            catalog: Arc::clone(&catalog),
             sources: requests.iter().map(|&(source, _)| source).collect(),
             waiters: Arc::clone(&waiters),
             counters: counters.clone(),
@@ -260,6 +260,7 @@ impl Builder {
             sources: self.registry.finish(),
             requests,
             decoders: self.decoders,
+            catalog,
         };
         let publisher = Publisher::new(state, waiters);
         let cache = Cache {

@@ -21,7 +21,7 @@ impl Engine {
             for unit in self.cut_off(job, now) {
                 match (unit, self.units.get(unit).map(|it| it.origin)) {
                     (Unit::Ticket(ticket), Some(Origin::Memo(memo)))
-                        if !self.units.is_awaited(unit) =>
+                        if !self.units.has_readers(unit) =>
                     {
                         self.units.remove(ticket);
                         forgotten.entry(memo).or_default().push(ticket);
@@ -33,7 +33,7 @@ impl Engine {
         for (memo, tickets) in forgotten {
             self.effects.push(Effect::Forget { memo, tickets, cancelled: None });
         }
-        for unit in self.units.awaited() {
+        for unit in self.units.with_readers() {
             if self.is_idle(unit) {
                 self.units.queue(unit, Cause::Restart);
             }
@@ -42,14 +42,14 @@ impl Engine {
 
     /// Cancels what no reader waits for.
     pub(super) fn cancel_unwanted(&mut self, now: Stamp) {
-        self.cancel(now, |engine, unit| !engine.units.is_awaited(unit));
+        self.cancel(now, |engine, unit| !engine.units.has_readers(unit));
     }
 
     /// Cancels what no reader waits for and was begun in spite of a pause: its last fetch took longer
     /// than the hold limit, so this one is not worth another hold.
     pub(super) fn cancel_paused(&mut self, now: Stamp) {
         self.cancel(now, |engine, unit| {
-            !engine.units.is_awaited(unit)
+            !engine.units.has_readers(unit)
                 && engine.units.get(unit).is_some_and(|it| it.is_paused(now))
         });
     }
@@ -61,11 +61,11 @@ impl Engine {
 
     /// Cancels the fetches of which `which` says so of every unit, and what is queued.
     fn cancel(&mut self, now: Stamp, which: impl Fn(&Self, Unit) -> bool) {
-        _ = self.units.awaited();
+        _ = self.units.with_readers();
         for unit in self.units.queued() {
             // Keys that are due wait for an invocation that has time for them.
             if which(self, unit)
-                && (matches!(unit, Unit::Request(_)) || self.units.is_awaited(unit))
+                && (matches!(unit, Unit::Request(_)) || self.units.has_readers(unit))
             {
                 self.units.set_stage(unit, Stage::Idle);
             }
@@ -85,7 +85,7 @@ impl Engine {
             match (unit, self.units.get(unit).map(|it| it.origin)) {
                 (Unit::Ticket(ticket), Some(Origin::Memo(memo))) => {
                     paused.entry(memo).or_default().push(ticket);
-                    if !self.units.is_awaited(unit) {
+                    if !self.units.has_readers(unit) {
                         self.units.remove(ticket);
                     }
                 }

@@ -90,7 +90,7 @@ impl Engine {
                     forgotten.entry(memo).or_default().push(ticket);
                 }
                 // Ahead of need, and the environment may freeze: it waits for the next invocation.
-                (Unit::Ticket(_), _) if !ahead && !self.units.is_awaited(unit) => {}
+                (Unit::Ticket(_), _) if !ahead && !self.units.has_readers(unit) => {}
                 _ => plans.entry((later, origin, timeout)).or_default().push(unit),
             }
         }

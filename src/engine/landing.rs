@@ -134,7 +134,7 @@ impl Engine {
         }
         if landed {
             self.units.set_wanted(unit, false);
-        } else if self.units.is_awaited(unit) {
+        } else if self.units.has_readers(unit) {
             // The answer was about another version than the one that is stored.
             self.units.queue(unit, Cause::Restart);
         }

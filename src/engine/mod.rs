@@ -389,7 +389,7 @@ impl Engine {
                 self.units.queue(Unit::Request(request), Cause::Restart);
             }
         }
-        for unit in self.units.awaited() {
+        for unit in self.units.with_readers() {
             self.units.queue(unit, Cause::Restart);
         }
     }

@@ -83,7 +83,7 @@ impl Engine {
         self.drop_values(request, now);
         // A reader that waits for the fetch in flight needs another one now.
         let unit = Unit::Request(request);
-        if self.units.is_awaited(unit) {
+        if self.units.has_readers(unit) {
             self.units.queue(unit, Cause::Restart);
         }
     }

@@ -244,7 +244,7 @@ impl Units {
     }
 
     /// Whether a reader has asked for it and still waits.
-    pub(crate) fn is_awaited(&self, unit: Unit) -> bool {
+    pub(crate) fn has_readers(&self, unit: Unit) -> bool {
         self.get(unit).is_some_and(|it| {
             it.wanted
                 && match &it.readers {
@@ -255,11 +255,11 @@ impl Units {
     }
 
     /// The units that readers have asked for and still wait for. The others are wanted no more.
-    pub(crate) fn awaited(&mut self) -> Vec<Unit> {
-        let (awaited, left): (Vec<Unit>, Vec<Unit>) =
-            self.wanted.iter().partition(|&&unit| self.is_awaited(unit));
+    pub(crate) fn with_readers(&mut self) -> Vec<Unit> {
+        let (read, left): (Vec<Unit>, Vec<Unit>) =
+            self.wanted.iter().partition(|&&unit| self.has_readers(unit));
         left.into_iter().for_each(|unit| self.set_wanted(unit, false));
-        awaited
+        read
     }
 
     /// What is queued, in order.

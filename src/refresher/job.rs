@@ -1,13 +1,15 @@
 //! What the tasks around the refresher do: plan, fetch, decode, derive.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::user_code::blocking;
+use super::{AnyMemo, FetchedKeys, PlannedKeys, Tools};
 use crate::clock::Stamp;
 use crate::decode::DecodeError;
-use crate::engine::{Came, CameAs, Part};
+use crate::engine::{Came, CameAs, Part, Unit};
 use crate::entry::Version;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::freshness;
@@ -16,40 +18,122 @@ use crate::sources::{
     Answered, AnyPayload, AnySource, Ask, Calls, Decode, Derivation, FetchError, Fetched, Prepared,
 };
 
+/// What a job came to.
+pub(super) enum Ended {
+    Planned { batches: Vec<Vec<Unit>>, dropped: Vec<u64> },
+    Fetched(Vec<Part<Came>>),
+    KeysFetched(Box<dyn FetchedKeys>),
+    Derived(Result<AnyValue, Error>),
+    Done,
+}
+
 /// A fetch of some requests of one source.
 pub(super) struct FetchJob {
-    pub(super) source: Arc<dyn AnySource>,
-    pub(super) requests: Vec<Asking>,
-    pub(super) began: Stamp,
-    pub(super) timeout: Duration,
+    source: Arc<dyn AnySource>,
+    requests: Vec<Asking>,
+    began: Stamp,
+    timeout: Duration,
     pub(super) calls: Calls,
 }
 
 /// One request of a fetch.
-pub(super) struct Asking {
+struct Asking {
     /// Its number among all requests, ...
-    pub(super) request: usize,
+    request: usize,
     /// ... and at its source.
-    pub(super) local: usize,
+    local: usize,
     /// What is tried, in words.
-    pub(super) description: Arc<str>,
+    description: Arc<str>,
     /// The entries that are waiting for it.
-    pub(super) targets: Vec<Target>,
+    targets: Vec<Target>,
 }
 
 /// An entry, and the version that is known of it.
-pub(super) struct Target {
-    pub(super) entry: usize,
-    pub(super) known: Option<Version>,
-    pub(super) decode: Decode,
+struct Target {
+    entry: usize,
+    known: Option<Version>,
+    decode: Decode,
+}
+
+impl Tools {
+    /// Has a source say which of these requests it fetches together.
+    pub(super) fn plan(
+        &self,
+        source: usize,
+        units: &[Unit],
+    ) -> impl Future<Output = Ended> + Send + use<> {
+        let source = Arc::clone(&self.sources[source]);
+        let requests = units.iter().filter_map(|unit| match unit {
+            Unit::Request(request) => Some((self.requests[*request].1, *request)),
+            Unit::Ticket(_) => None,
+        });
+        let requests: Vec<(usize, usize)> = requests.collect();
+        async move {
+            let locals: Vec<usize> = requests.iter().map(|&(local, _)| local).collect();
+            let of_local: HashMap<usize, usize> = requests.into_iter().collect();
+            let unit = |local: &usize| of_local.get(local).copied().map(Unit::Request);
+            let batches = blocking(|| source.plan(&locals));
+            let batches = batches.iter().map(|batch| batch.iter().filter_map(unit).collect());
+            Ended::Planned { batches: batches.collect(), dropped: Vec::new() }
+        }
+    }
+
+    pub(super) fn fetch(
+        &self,
+        source: usize,
+        parts: Vec<Part<Option<Version>>>,
+        began: Stamp,
+        timeout: Duration,
+    ) -> FetchJob {
+        let target =
+            |(entry, known)| Target { entry, known, decode: Arc::clone(&self.decoders[entry]) };
+        let asking = |Part { request, entries }: Part<Option<Version>>| {
+            let first = entries.first().map(|&(entry, _)| self.description(entry));
+            Asking {
+                request,
+                local: self.requests[request].1,
+                description: first.unwrap_or_else(|| Arc::from("")),
+                targets: entries.into_iter().map(target).collect(),
+            }
+        };
+        FetchJob {
+            source: Arc::clone(&self.sources[source]),
+            requests: parts.into_iter().map(asking).collect(),
+            began,
+            timeout,
+            calls: Calls::default(),
+        }
+    }
+
+    /// What an entry's request is, in words.
+    pub(super) fn description(&self, entry: usize) -> Arc<str> {
+        Arc::clone(&self.catalog.entries[entry].source)
+    }
+}
+
+/// Has a memo say which of these keys it fetches together.
+pub(super) async fn plan_keys(
+    memo: Arc<dyn AnyMemo>,
+    units: Vec<Unit>,
+    ahead: bool,
+    now: Stamp,
+) -> Ended {
+    let tickets = units.into_iter().filter_map(|unit| match unit {
+        Unit::Ticket(ticket) => Some(ticket),
+        Unit::Request(_) => None,
+    });
+    let tickets: Vec<u64> = tickets.collect();
+    let PlannedKeys { batches, dropped } = blocking(|| memo.plan(&tickets, ahead, now));
+    let units = |batch: Vec<u64>| batch.into_iter().map(Unit::Ticket).collect();
+    Ended::Planned { batches: batches.into_iter().map(units).collect(), dropped }
 }
 
 impl FetchJob {
     /// Fetches and decodes. A panic of the source is the task's; one of a decoder is its entry's.
-    pub(super) async fn run(self) -> Vec<Part<Came>> {
+    pub(super) async fn run(self) -> Ended {
         let Self { source, requests, began, timeout, calls } = self;
         let asks = requests.iter().map(Asking::ask).collect();
-        match tokio::time::timeout(timeout, calls.of(source.fetch(asks, began))).await {
+        let parts = match tokio::time::timeout(timeout, calls.of(source.fetch(asks, began))).await {
             Ok(answers) => {
                 let finish = |(asking, answer): (Asking, _)| asking.finish(answer, began);
                 blocking(|| requests.into_iter().zip(answers).map(finish).collect())
@@ -62,7 +146,14 @@ impl FetchJob {
                 };
                 requests.iter().map(late).collect()
             }
-        }
+        };
+        Ended::Fetched(parts)
+    }
+
+    /// What it fetches, in words.
+    pub(super) fn description(&self) -> String {
+        let all: Vec<&str> = self.requests.iter().map(|it| &*it.description).collect();
+        all.join(", ")
     }
 }
 
@@ -142,9 +233,9 @@ pub(super) async fn derive(
     derivation: Derivation,
     description: Arc<str>,
     timeout: Duration,
-) -> Result<AnyValue, Error> {
+) -> Ended {
     let from = format!("deriving it from the answer of {description}");
-    match tokio::time::timeout(timeout, derivation.0).await {
+    let value = match tokio::time::timeout(timeout, derivation.0).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(cause)) => {
             Err(Error::new(ErrorKind::Derive, format!("{from} failed")).caused_by(cause))
@@ -153,5 +244,6 @@ pub(super) async fn derive(
             let message = format!("{from} took longer than the {timeout:.1?} left for it");
             Err(Error::new(ErrorKind::Timeout, message))
         }
-    }
+    };
+    Ended::Derived(value)
 }

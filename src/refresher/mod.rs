@@ -16,7 +16,7 @@ use self::shell::Shell;
 use crate::clock::{Clocks, Stamp};
 use crate::engine::{Cause, Engine, Invocation, KeyAsked, Landing};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{Asked, Publisher, Read, Reader, RefresherStatus};
+use crate::snapshot::{Asked, Catalog, Publisher, Read, Reader, RefresherStatus};
 use crate::sources::{AnySource, BoxFuture, Decode};
 use crate::stats::Counters;
 
@@ -34,6 +34,7 @@ pub(crate) struct Tools {
     pub(crate) requests: Vec<(usize, usize)>,
     /// Each entry's decoder.
     pub(crate) decoders: Vec<Decode>,
+    pub(crate) catalog: Arc<Catalog>,
 }
 
 /// What the task can be told.

@@ -11,16 +11,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use super::job::{self, Asking, FetchJob, Target};
+use super::job::{self, Ended};
 use super::user_code::{blocking, drop_each, let_go, retire};
-use super::{AnyMemo, FetchedKeys, Invoked, Message, PlannedKeys, Tools};
-use crate::clock::Clocks;
-use crate::engine::{
-    Came, Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Part, Reply, Retired, Unit,
-};
+use super::{AnyMemo, FetchedKeys, Invoked, Message, Tools};
+use crate::engine::{Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Reply, Retired};
 use crate::error::{Error, ErrorKind};
-use crate::snapshot::{AnyValue, Catalog, Publisher, State};
-use crate::sources::{AnySource, Calls, Decode};
+use crate::snapshot::{Publisher, State};
+use crate::sources::Calls;
 
 /// Events that are handled before what follows from them is done.
 const MOST_AT_ONCE: usize = 1024;
@@ -29,14 +26,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct Shell {
     engine: Engine,
-    clock: Clocks,
+    tools: Tools,
     inbox: mpsc::Receiver<Message>,
     publisher: Publisher,
-    catalog: Arc<Catalog>,
-    sources: Vec<Arc<dyn AnySource>>,
-    /// Each request's source, and its number there.
-    requests: Vec<(usize, usize)>,
-    decoders: Vec<Decode>,
     /// Memos of which a key has been fetched.
     memos: HashMap<u64, Arc<dyn AnyMemo>>,
     jobs: JoinSet<Ended>,
@@ -48,21 +40,11 @@ pub(super) struct Shell {
     last_reply: Reply,
 }
 
-/// What a job came to.
-enum Ended {
-    Planned { batches: Vec<Vec<Unit>>, dropped: Vec<u64> },
-    Fetched(Vec<Part<Came>>),
-    KeysFetched(Box<dyn FetchedKeys>),
-    Derived(Result<AnyValue, Error>),
-    Done,
-}
-
 /// A job that runs.
 struct Running {
     job: JobId,
     calls: Calls,
-    /// What it is, in words.
-    what: String,
+    what: Arc<str>,
 }
 
 impl Shell {
@@ -72,17 +54,11 @@ impl Shell {
         publisher: Publisher,
         inbox: mpsc::Receiver<Message>,
     ) -> Self {
-        let Tools { clock, sources, requests, decoders } = tools;
-        let catalog = Arc::clone(&publisher.reader().load().catalog);
         Self {
             engine,
-            clock,
+            tools,
             inbox,
             publisher,
-            catalog,
-            sources,
-            requests,
-            decoders,
             memos: HashMap::new(),
             jobs: JoinSet::new(),
             running: HashMap::new(),
@@ -97,26 +73,26 @@ impl Shell {
     pub(super) async fn run(mut self) {
         let mut effects = Vec::new();
         while let Some(event) = self.next_event().await {
-            self.engine.handle(event, self.clock.now());
+            self.engine.handle(event, self.tools.clock.now());
             // What came together is dealt with together: ended jobs do not pile up, and readers who
             // ask at the same time share a fetch.
             for _ in 0..MOST_AT_ONCE {
                 let Some(ended) = self.jobs.try_join_next_with_id() else { break };
                 let event = self.ended(ended);
-                self.engine.handle(event, self.clock.now());
+                self.engine.handle(event, self.tools.clock.now());
             }
             for _ in 0..MOST_AT_ONCE {
                 let Ok(message) = self.inbox.try_recv() else { break };
                 let event = self.received(message);
-                self.engine.handle(event, self.clock.now());
+                self.engine.handle(event, self.tools.clock.now());
             }
-            self.engine.poll(self.clock.now(), &mut effects);
+            self.engine.poll(self.tools.clock.now(), &mut effects);
             effects.drain(..).for_each(|effect| self.carry_out(effect));
         }
     }
 
     async fn next_event(&mut self) -> Option<Event> {
-        let wait = self.engine.next_poll(self.clock.now());
+        let wait = self.engine.next_poll(self.tools.clock.now());
         let time = async {
             match wait {
                 Some(wait) => tokio::time::sleep(wait.min(LONGEST_SLEEP)).await,
@@ -205,21 +181,28 @@ impl Shell {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Abort(job) => _ = self.tasks.get(&job).map(AbortHandle::abort),
-            Effect::Plan { job, origin, units, ahead } => self.plan(job, origin, units, ahead),
+            Effect::Plan { job, origin: Origin::Source(source), units, .. } => {
+                let plan = self.tools.plan(source, &units);
+                self.spawn(job, "planning it", plan);
+            }
+            Effect::Plan { job, origin: Origin::Memo(memo), units, ahead } => {
+                if let Some(memo) = self.memo(memo, job) {
+                    let now = self.tools.clock.now();
+                    self.spawn(job, "planning it", job::plan_keys(memo, units, ahead, now));
+                }
+            }
             Effect::Fetch(fetch) => self.fetch(fetch),
             Effect::Derive { job, entry, derivation, timeout } => {
-                let description = Arc::clone(&self.catalog.entries[entry].source);
+                let description = self.tools.description(entry);
                 let what = format!("deriving it from the answer of {description}");
-                let derive = job::derive(derivation, description, timeout);
-                self.spawn(job, what, Calls::default(), async { Ended::Derived(derive.await) });
+                self.spawn(job, &what, job::derive(derivation, description, timeout));
             }
             Effect::Land { job, fetched, tickets, landing } => {
                 let fetched = self.fetched.remove(&fetched);
-                self.spawn(job, "keeping it".to_owned(), Calls::default(), async move {
+                self.spawn_sync(job, "storing it", move || {
                     if let Some(fetched) = fetched {
-                        blocking(|| fetched.land(&tickets, landing));
+                        fetched.land(&tickets, landing);
                     }
-                    Ended::Done
                 });
             }
             Effect::Discard { fetched } => {
@@ -230,25 +213,21 @@ impl Shell {
             }
             Effect::Slow { memo, ticket } => self.with_memo(memo, move |memo| memo.slow(ticket)),
             Effect::Age { job, trace_time, now } => {
-                let memos = self.memos();
-                self.spawn(job, "aging it".to_owned(), Calls::default(), async move {
-                    blocking(|| each(&memos, |memo| memo.age(trace_time, now)));
-                    Ended::Done
+                let memos = self.all_memos();
+                self.spawn_sync(job, "aging", move || {
+                    each(&memos, |memo| memo.age(trace_time, now));
                 });
             }
             Effect::ClearMemos { job } => {
-                let memos = self.memos();
+                let memos = self.all_memos();
                 self.spawn_blocking(job, move || each(&memos, |memo| memo.clear()));
             }
             Effect::Reset { job } => {
-                let (memos, sources) = (self.memos(), self.sources.clone());
-                self.spawn(job, "connecting anew".to_owned(), Calls::default(), async move {
+                let (memos, sources) = (self.all_memos(), self.tools.sources.clone());
+                self.spawn_sync(job, "resetting sources", move || {
                     // A source that cannot connect anew says so at its next fetch.
-                    blocking(|| {
-                        each(&memos, |memo| memo.reset());
-                        each(&sources, |source| source.reset());
-                    });
-                    Ended::Done
+                    each(&memos, |memo| memo.reset());
+                    each(&sources, |source| source.reset());
                 });
             }
             Effect::Turn(turn) => self.publisher.set_turn(turn),
@@ -259,112 +238,77 @@ impl Shell {
         }
     }
 
-    fn spawn(
-        &mut self,
-        job: JobId,
-        what: String,
-        calls: Calls,
-        run: impl Future<Output = Ended> + Send + 'static,
-    ) {
-        let task = self.jobs.spawn(run);
-        self.running.insert(task.id(), Running { job, calls, what });
-        self.tasks.insert(job, task);
-    }
-
-    fn spawn_blocking(&mut self, job: JobId, run: impl FnOnce() + Send + 'static) {
-        let task = self.jobs.spawn_blocking(|| {
-            run();
-            Ended::Done
-        });
-        let running = Running { job, calls: Calls::default(), what: "it".to_owned() };
-        self.running.insert(task.id(), running);
-        self.tasks.insert(job, task);
-    }
-
-    fn plan(&mut self, job: JobId, origin: Origin, units: Vec<Unit>, ahead: bool) {
-        let now = self.clock.now();
-        let memo = match origin {
-            Origin::Memo(memo) => self.memos.get(&memo).map(Arc::clone),
-            Origin::Source(_) => None,
-        };
-        let source = match origin {
-            Origin::Source(source) => Some(Arc::clone(&self.sources[source])),
-            Origin::Memo(_) => None,
-        };
-        let local = |unit: &Unit| match unit {
-            Unit::Request(request) => Some((self.requests[*request].1, *request)),
-            Unit::Ticket(_) => None,
-        };
-        let requests: Vec<(usize, usize)> = units.iter().filter_map(local).collect();
-        let tickets = units.iter().filter_map(|unit| match unit {
-            Unit::Ticket(ticket) => Some(*ticket),
-            Unit::Request(_) => None,
-        });
-        let tickets: Vec<u64> = tickets.collect();
-        self.spawn(job, "planning it".to_owned(), Calls::default(), async move {
-            if let Some(memo) = memo {
-                let PlannedKeys { batches, dropped } = blocking(|| memo.plan(&tickets, ahead, now));
-                let units = |batch: Vec<u64>| batch.into_iter().map(Unit::Ticket).collect();
-                return Ended::Planned {
-                    batches: batches.into_iter().map(units).collect(),
-                    dropped,
-                };
-            }
-            let Some(source) = source else {
-                return Ended::Planned { batches: Vec::new(), dropped: tickets };
-            };
-            let locals: Vec<usize> = requests.iter().map(|&(local, _)| local).collect();
-            let of_local: HashMap<usize, usize> = requests.into_iter().collect();
-            let unit = |local: &usize| of_local.get(local).copied().map(Unit::Request);
-            let batches = blocking(|| source.plan(&locals));
-            let batches = batches.iter().map(|batch| batch.iter().filter_map(unit).collect());
-            Ended::Planned { batches: batches.collect(), dropped: Vec::new() }
-        });
-    }
-
     fn fetch(&mut self, Fetch { job, origin, asked, timeout, what }: Fetch) {
         // Before the request leaves: what begins after this gets a higher number.
         self.publisher.begun(asked.number);
         match (what, origin) {
             (FetchOf::Requests(parts), Origin::Source(source)) => {
-                let requests: Vec<Asking> = parts.into_iter().map(|it| self.asking(it)).collect();
-                let what = requests.iter().map(|it| &*it.description).collect::<Vec<_>>();
-                let (what, calls) = (what.join(", "), Calls::default());
-                let source = Arc::clone(&self.sources[source]);
-                let began = asked.began;
-                let fetch = FetchJob { source, requests, began, timeout, calls: calls.clone() };
-                self.spawn(job, what, calls, async { Ended::Fetched(fetch.run().await) });
+                let fetch = self.tools.fetch(source, parts, asked.began, timeout);
+                let (what, calls) = (fetch.description(), fetch.calls.clone());
+                self.spawn_counted(job, &what, calls, fetch.run());
             }
             (FetchOf::Tickets(tickets), Origin::Memo(memo)) => {
-                let Some(memo) = self.memos.get(&memo).map(Arc::clone) else { return };
-                let fetch = memo.fetch(tickets, asked, timeout);
-                let what = "fetching keys".to_owned();
-                self.spawn(job, what, Calls::default(), async { Ended::KeysFetched(fetch.await) });
+                if let Some(memo) = self.memo(memo, job) {
+                    let fetch = memo.fetch(tickets, asked, timeout);
+                    self.spawn(job, "fetching keys", async { Ended::KeysFetched(fetch.await) });
+                }
             }
             _ => unreachable!("sources have requests and memos have tickets"),
         }
     }
 
-    fn asking(&self, Part { request, entries }: Part<Option<crate::entry::Version>>) -> Asking {
-        let description = entries.first().map(|&(entry, _)| &self.catalog.entries[entry].source);
-        let target =
-            |(entry, known)| Target { entry, known, decode: Arc::clone(&self.decoders[entry]) };
-        Asking {
-            request,
-            local: self.requests[request].1,
-            description: description.map_or_else(|| Arc::from(""), Arc::clone),
-            targets: entries.into_iter().map(target).collect(),
+    fn spawn(&mut self, job: JobId, what: &str, run: impl Future<Output = Ended> + Send + 'static) {
+        self.spawn_counted(job, what, Calls::default(), run);
+    }
+
+    fn spawn_counted(
+        &mut self,
+        job: JobId,
+        what: &str,
+        calls: Calls,
+        run: impl Future<Output = Ended> + Send + 'static,
+    ) {
+        let task = self.jobs.spawn(run);
+        self.running.insert(task.id(), Running { job, calls, what: Arc::from(what) });
+        self.tasks.insert(job, task);
+    }
+
+    /// Runs code of a user's that does not wait.
+    fn spawn_sync(&mut self, job: JobId, what: &str, run: impl FnOnce() + Send + 'static) {
+        self.spawn(job, what, async {
+            blocking(run);
+            Ended::Done
+        });
+    }
+
+    /// The same in a thread of its own, for what may take long.
+    fn spawn_blocking(&mut self, job: JobId, run: impl FnOnce() + Send + 'static) {
+        let task = self.jobs.spawn_blocking(|| {
+            run();
+            Ended::Done
+        });
+        let (calls, what) = (Calls::default(), Arc::from("dropping values"));
+        self.running.insert(task.id(), Running { job, calls, what });
+        self.tasks.insert(job, task);
+    }
+
+    /// The memo that a job is for. If nobody has a handle to it any more, the job ends at once.
+    fn memo(&mut self, memo: u64, job: JobId) -> Option<Arc<dyn AnyMemo>> {
+        let memo = self.memos.get(&memo).map(Arc::clone);
+        if memo.is_none() {
+            self.spawn(job, "nothing", async { Ended::Done });
         }
+        memo
     }
 
     /// Has a memo do something that nobody waits for.
-    fn with_memo(&mut self, memo: u64, run: impl FnOnce(&dyn AnyMemo) + Send + 'static) {
+    fn with_memo(&self, memo: u64, run: impl FnOnce(&dyn AnyMemo) + Send + 'static) {
         if let Some(memo) = self.memos.get(&memo).map(Arc::clone) {
             tokio::spawn(async move { blocking(|| run(&*memo)) });
         }
     }
 
-    fn memos(&self) -> Vec<Arc<dyn AnyMemo>> {
+    fn all_memos(&self) -> Vec<Arc<dyn AnyMemo>> {
         self.memos.values().map(Arc::clone).collect()
     }
 
