@@ -47,8 +47,8 @@ impl<T> fmt::Debug for Key<T> {
 /// Which of a thing's successive values one is, as its service counts them: a parameter's number, an
 /// object's ETag.
 ///
-/// Two versions are the same if number and time of change are: services start counting anew when a
-/// thing is deleted and made again.
+/// Two versions are equal if both number and time of change are: services restart their numbers when a
+/// thing is deleted and created again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Version {
     text: Arc<str>,
@@ -82,7 +82,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// What an entry's user said of it, whatever its source.
+/// The options that entries of every source have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) name: Option<String>,
@@ -119,7 +119,7 @@ pub(crate) struct Definition {
 }
 
 impl Options {
-    /// The entry these options describe, or what is wrong with them.
+    /// Checks the options.
     pub(crate) fn check(
         self,
         default_name: Option<String>,

@@ -1,8 +1,7 @@
 //! Whether a value is fresh, due, stale or expired: pure functions of stamps, policy and now.
 //!
-//! No clock, task or lock is in here. [`age`] says how old a value is, if anyone can tell;
-//! [`Bounds`] is the same judgement turned round, so that the check of many values at once is four
-//! integer comparisons.
+//! No clock, task or lock is in here. [`age`] is the definition. [`Bounds`] are the instants at which an
+//! age is below a limit, so that checking many values together takes four integer comparisons.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +13,7 @@ const READING: Duration = Duration::from_millis(50);
 /// ... and one part in this many for slewing (the kernel slews by at most 500 ppm).
 const SLEWING: u32 = 2000;
 
-/// How old a value is at `now` whose request began at `began`, or `None` if the clocks cannot tell:
+/// The age at `now` of a value whose request began at `began`; `None` if the clocks cannot tell:
 /// the wall clock is behind the request's start, or has fallen behind the monotonic clock by more
 /// than slewing explains.
 ///
@@ -30,14 +29,14 @@ fn slack(elapsed: Duration) -> i64 {
     nanos(READING + elapsed / SLEWING)
 }
 
-/// How old an answer may be that its service calls valid until then. A validity that was over when
-/// it was asked for says nothing.
+/// The lifetime of an answer that is valid until a given time. A validity that had ended when the
+/// request began is ignored.
 pub(crate) fn lifetime(began: Stamp, until: Option<SystemTime>) -> Option<Duration> {
     let until = nanos(until?.duration_since(UNIX_EPOCH).ok()?);
     (until > began.wall).then(|| duration(until - began.wall))
 }
 
-/// The instants at which something holds: what a stamp and an age allow, or what several do at once.
+/// A set of instants: those at which one value is young enough, or several are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The monotonic clock must be before this.

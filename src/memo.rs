@@ -26,14 +26,13 @@ use crate::stats::MemoStats;
 /// Every memo of the process has a number of its own.
 static MEMOS: AtomicU64 = AtomicU64::new(1);
 
-/// Results by key, each within its max age, of which a bounded number is kept.
+/// A bounded number of results by key, each within its max age.
 ///
-/// Declared with [`Builder::memo`](crate::Builder::memo) or [`Cache::memo`]. Each key is what an
-/// entry is to a cache: a read never gets a result whose fetch began its max age ago or longer,
-/// across freezes of any length; concurrent reads of one key share one fetch; nothing is in flight
-/// when the environment freezes. Reading a key that is due for refresh has it fetched in the
-/// background, so keys in use do not expire. Errors are not kept. Clones share one memo, which lives as
-/// long as its last clone.
+/// Declared with [`Builder::memo`](crate::Builder::memo) or [`Cache::memo`]. Each key has the promise of
+/// an entry: a read never gets a result whose fetch began its max age ago or longer, across freezes of
+/// any length; concurrent reads of one key share one fetch; nothing is in flight when the environment
+/// freezes. Reading a key that is due refreshes it in the background, so keys in use do not expire.
+/// Errors are not kept. Clones share one memo, which lives as long as its last clone.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

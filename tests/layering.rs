@@ -50,6 +50,22 @@ fn no_module_of_the_sidecar_uses_one_above_it() {
     check("src/bin/lambda-cache-extension", SIDECAR, 20);
 }
 
+#[test]
+fn the_engine_knows_no_task_clock_lock_or_network() {
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+    let files = rust_files(&engine);
+    assert!(files.len() > 8, "is this test still looking in the right place?");
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a readable file");
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for (number, line) in code.enumerate() {
+            for word in ["tokio", "async", "await", "Mutex", "RwLock", "now()", "thread", "spawn"] {
+                assert!(!line.contains(word), "{}, line {number}: {line}", file.display());
+            }
+        }
+    }
+}
+
 fn check(folder: &str, top_to_bottom: &[&str], at_least: usize) {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let rank = |module: &str| {

@@ -25,7 +25,7 @@ use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
 use crate::stats::Counters;
 
-/// Every cache has a number of its own, by which keys know theirs.
+/// Every cache has its own number, so that a key can tell which cache it belongs to.
 static CACHES: AtomicU64 = AtomicU64::new(1);
 
 type AddLater = Box<dyn FnOnce(&Cache) + Send>;
@@ -102,7 +102,7 @@ impl Builder {
 
     /// Adds an entry, and gives the key to read it with.
     ///
-    /// What is wrong with its declaration is reported by [`spawn`](Self::spawn).
+    /// [`spawn`](Self::spawn) reports invalid declarations.
     pub fn add<D, T>(&mut self, entry: Entry<D, T>) -> Key<T>
     where
         D: Declare + 'static,
@@ -168,10 +168,10 @@ impl Builder {
         self
     }
 
-    /// How long the environment may be kept from freezing after the handler has ended, so that
-    /// fetches can end in peace. It is billed; the response is not delayed by it. What has not ended
-    /// by then is cancelled, and started again at the next invocation; zero cancels at once, so that
-    /// a fetch has only as long as a handler runs. Defaults to 250 milliseconds.
+    /// How long the environment may stay up after the response, so that in-flight fetches can finish.
+    /// It is billed; it does not delay the response. Fetches that take longer are cancelled, and
+    /// started again in a later invocation; with zero, a fetch has only as long as the handler runs.
+    /// Defaults to 250 milliseconds.
     pub fn hold_limit(mut self, limit: Duration) -> Self {
         self.hold_limit = limit;
         self
@@ -300,7 +300,7 @@ impl Cache {
             let needed = |(_, it): &(_, &Definition)| it.loading == Loading::AtInit;
             let mut entries = state.entries().filter(needed);
             let missing = entries.any(|(slot, _)| matches!(slot, Slot::Empty));
-            // Even if nothing has to be waited for, something may have to be begun.
+            // Even if init waits for nothing, background entries must be started.
             let begins = !std::mem::replace(&mut asked, true);
             if missing || begins { ControlFlow::Continue(missing) } else { ControlFlow::Break(()) }
         });

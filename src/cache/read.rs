@@ -43,11 +43,14 @@ impl Future for TakeSnapshot<'_> {
 impl Cache {
     /// Every entry at one instant, each within its max age or holding its own error.
     ///
-    /// If all are fresh this is a memory read: two clock readings, one comparison. Otherwise it
-    /// waits for one fetch of all that are not. It waits neither for lazy entries that nothing has
-    /// read yet, nor for entries whose last fetch failed: these are errors in the snapshot, or
-    /// served stale where [`stale_if_error`](crate::sources::Entry::stale_if_error) allows it, while
-    /// they are tried again in the background.
+    /// If all are fresh this is a memory read: two clock readings, one comparison. Otherwise it fetches
+    /// those that are not, in as few calls as their sources allow, and waits for them.
+    ///
+    /// It does not wait for lazy entries that nothing has read yet: they are errors in the snapshot. It
+    /// waits only for a moment for an entry whose last refresh failed
+    /// ([`wait_if_failing`](crate::sources::Entry::wait_if_failing)); if that fails again, the entry is
+    /// an error in the snapshot, or served stale where
+    /// [`stale_if_error`](crate::sources::Entry::stale_if_error) allows it.
     ///
     /// # Cancel safety
     ///
@@ -96,7 +99,8 @@ impl Cache {
     ///
     /// For handlers that run long enough for their snapshot to age, and for lazy entries. If the
     /// value is fresh this is a memory read; otherwise it waits for a fetch, which concurrent readers
-    /// share. While the entry backs off after a failure its error is returned at once.
+    /// share. While the entry fails, it waits for another attempt only for a moment
+    /// ([`wait_if_failing`](crate::sources::Entry::wait_if_failing)).
     ///
     /// # Errors
     ///

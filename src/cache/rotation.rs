@@ -16,9 +16,9 @@ impl Cache {
     ///
     /// `is_rotated` tells from the operation's error whether the value is to blame, such as a refused
     /// password. If the entry has changed since the operation was given its value, because another
-    /// caller has been here before, nothing is fetched. Callers that fail at the same time share one
-    /// fetch. If the refresh brings the same version again, or fails, the value is not to blame, or
-    /// cannot be had anew: then the operation's own error is returned.
+    /// caller has refreshed it, nothing is fetched. Callers that fail at the same time share one fetch.
+    /// If the refresh brings the same version again, the value is not to blame; then, and if the
+    /// refresh fails, the operation's own error is returned.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

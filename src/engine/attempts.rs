@@ -1,4 +1,4 @@
-//! The attempts that follow a failure: reads wait for one of their own invocation, but not for long.
+//! The attempts after a failure: reads wait for one attempt of their own invocation, but not for long.
 
 use super::units::{Fetching, Origin, Readers, Unit};
 use super::{Attempted, Effect, Engine};
@@ -7,8 +7,7 @@ use crate::freshness::{Bounds, RETRY_PAUSE};
 use crate::snapshot::{Asked, Attempt};
 
 impl Engine {
-    /// A fetch is also the attempt that follows the failures of what it is for: reads wait for it, but
-    /// not for long.
+    /// Marks a fetch as the attempt of the failing entries or key that it is for.
     pub(super) fn begin_attempts(&mut self, unit: Unit, asked: Asked, now: Stamp) {
         let Some(fetching) = self.units.get(unit) else { return };
         match (unit, &fetching.readers) {
@@ -35,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// The attempt of what a unit is for is no longer under way.
+    /// Ends the attempts of a unit's entries.
     pub(super) fn end_attempts(&mut self, unit: Unit) {
         let entries = self.units.get(unit).map(|it| it.entries().to_vec());
         for entry in entries.unwrap_or_default() {
@@ -43,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// Says whether the entry is failing at all.
+    /// Changes the attempt of an entry, if it fails; returns whether it does.
     pub(super) fn set_attempt(&mut self, entry: usize, attempt: Attempt) -> bool {
         let Some(failure) = self.board.slot(entry).failure() else { return false };
         if failure.attempt != attempt
@@ -54,7 +53,7 @@ impl Engine {
         true
     }
 
-    /// Reads have waited long enough for attempts that are still under way.
+    /// Marks the attempts that have taken longer than reads wait.
     pub(super) fn attempts_slow_down(&mut self, now: Stamp) {
         while let Some(&(at, attempted, number)) = self.slow.first()
             && at <= now.monotonic
@@ -80,8 +79,8 @@ impl Engine {
         }
     }
 
-    /// A new invocation may try once more what failed in an earlier one, unless that was a moment ago
-    /// or the service asked for fewer requests.
+    /// Lets a new invocation retry what failed in an earlier one, unless that was a moment ago or the
+    /// service throttles.
     pub(super) fn allow_retries(&mut self, now: Stamp) {
         for entry in self.board.failing() {
             let Some(failure) = self.board.slot(entry).failure() else { continue };

@@ -7,9 +7,8 @@ use super::{Effect, Engine, Job, JobId, JobKind};
 use crate::clock::Stamp;
 
 impl Engine {
-    /// The environment may have been frozen since the last word. Fetches that were in flight then may
-    /// be signed too long ago and their sockets dead, so they are started again; so is what was
-    /// cancelled while a reader waited for it.
+    /// The environment may have been frozen. Requests that were in flight may have expired signatures and
+    /// dead connections, so they are started again, and so is what was cancelled while a reader waited.
     // guarantee 10
     pub(super) fn restart_frozen_fetches(&mut self, now: Stamp) {
         let frozen = |(&id, job): (&JobId, &Job)| {
@@ -45,8 +44,8 @@ impl Engine {
         self.cancel(now, |engine, unit| !engine.units.has_readers(unit));
     }
 
-    /// Cancels what no reader waits for and was begun in spite of a pause: its last fetch took longer
-    /// than the hold limit, so this one is not worth another hold.
+    /// Cancels what was begun for a reader in spite of a pause, if no reader waits any more: the last fetch
+    /// took longer than the hold limit, so this one is not worth another hold.
     pub(super) fn cancel_paused(&mut self, now: Stamp) {
         self.cancel(now, |engine, unit| {
             !engine.units.has_readers(unit)
@@ -59,11 +58,11 @@ impl Engine {
         self.cancel(now, |_, _| true);
     }
 
-    /// Cancels the fetches of which `which` says so of every unit, and what is queued.
+    /// Cancels the jobs whose units are all selected, and what is queued of them.
     fn cancel(&mut self, now: Stamp, which: impl Fn(&Self, Unit) -> bool) {
         _ = self.units.with_readers();
         for unit in self.units.queued() {
-            // Keys that are due wait for an invocation that has time for them.
+            // Keys that are due stay queued until an invocation has time for them.
             if which(self, unit)
                 && (matches!(unit, Unit::Request(_)) || self.units.has_readers(unit))
             {
@@ -98,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// Ends a job whose result will not count; gives its units, which are idle then.
+    /// Aborts a job; returns its units, which are idle then.
     fn cut_off(&mut self, id: JobId, now: Stamp) -> Vec<Unit> {
         let Some(job) = self.jobs.get(&id) else { return Vec::new() };
         let (kind, units) = (job.kind, job.units.clone());

@@ -13,8 +13,8 @@ use crate::sources::Derivation;
 
 /// What can happen.
 pub(crate) enum Event {
-    /// A read of one entry or, with `None`, of all cannot be served as things are. `waits` is false if
-    /// the reader goes on at once, and something only has to be tried again.
+    /// A read of one entry or, with `None`, of all cannot be served from the published state. `waits` is
+    /// false if the reader goes on, and something only has to be tried again.
     Read {
         entry: Option<usize>,
         read: Read,
@@ -60,24 +60,24 @@ pub(crate) enum Event {
     },
     /// The environment has been restored from it.
     Restored,
-    /// Units that their origin fetches together, and tickets that are not worth a fetch any more.
+    /// Which units their origin fetches together, and which tickets need no fetch any more.
     Planned {
         job: JobId,
         batches: Vec<Vec<Unit>>,
         dropped: Vec<u64>,
     },
-    /// What a fetch of requests brought.
+    /// A fetch of requests has ended.
     Fetched {
         job: JobId,
         calls: u64,
         parts: Vec<Part<Came>>,
     },
-    /// What a fetch for a memo brought: for each ticket whether that is a value. The shell has it.
+    /// A fetch of keys has ended: for each ticket whether it brought a value. The shell has the values.
     KeysFetched {
         job: JobId,
         tickets: Vec<(u64, bool)>,
     },
-    /// What was derived from an answer.
+    /// A derivation has ended.
     Derived {
         job: JobId,
         value: Result<AnyValue, Error>,
@@ -108,7 +108,7 @@ pub(crate) struct KeyAsked {
     pub(crate) options: MemoOptions,
     pub(crate) ticket: u64,
     pub(crate) waiting: Arc<WaitCount>,
-    /// Nobody waits: it is due.
+    /// The reader does not wait: the key is due.
     pub(crate) ahead: bool,
     /// Its last fetch failed.
     pub(crate) failing: bool,
@@ -130,7 +130,7 @@ pub(crate) struct Part<T> {
     pub(crate) entries: Vec<(usize, T)>,
 }
 
-/// What came for one entry.
+/// An answer for one entry.
 #[derive(Debug)]
 pub(crate) struct Came {
     pub(crate) answer: CameAs,
@@ -186,19 +186,19 @@ pub(crate) enum Effect {
         derivation: Derivation,
         timeout: Duration,
     },
-    /// Put what a fetch brought for these tickets into its memo's store.
+    /// Store what a fetch of keys brought for these tickets.
     Land {
         job: JobId,
         fetched: JobId,
         tickets: Vec<u64>,
         landing: Landing,
     },
-    /// Nobody wants what a fetch brought.
+    /// Drop what a fetch of keys brought.
     Discard {
         fetched: JobId,
     },
-    /// Tickets that are not fetched any more, unless readers wait for them again. If their fetch was
-    /// cancelled for lack of time, they pause.
+    /// Forget tickets, unless readers wait for them again. If their fetch was cancelled for lack of time,
+    /// their keys pause.
     Forget {
         memo: u64,
         tickets: Vec<u64>,
@@ -235,11 +235,11 @@ pub(crate) enum Effect {
     Retire(Vec<Retired>),
     /// Have readers look again.
     Wake,
-    /// Give whoever waits for this its answer.
+    /// Answer the message that this names.
     Answer(Reply),
 }
 
-/// What a memo's store needs to know of a fetch that has come.
+/// A fetch of keys, as far as a memo's store needs to know it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Landing {
     pub(crate) asked: Asked,
@@ -249,11 +249,11 @@ pub(crate) struct Landing {
     pub(crate) distance: Duration,
 }
 
-/// Something that is not needed any more. A user's `Drop` may be in it, which must not run here.
+/// Something that is not needed any more. It is not dropped here, since `Drop` may be a user's code.
 pub(crate) enum Retired {
-    /// What was published of an entry.
+    /// An entry's former slot.
     Slot(Slot),
-    /// What came for nobody.
+    /// Answers that nothing waits for.
     Came(Vec<(usize, Came)>),
     Derived(Result<AnyValue, Error>),
 }

@@ -13,12 +13,12 @@ use crate::freshness::Bounds;
 use crate::snapshot::{Asked, Slot};
 
 impl Engine {
-    /// Queues all that is due; says how much that is.
+    /// Queues everything due; returns how many requests that is.
     pub(super) fn queue_due(&mut self, cause: Cause, now: Stamp) -> usize {
         let mut due = 0;
         for request in self.schedule.broken(now) {
             let unit = Unit::Request(request);
-            // The end of a pause is looked at here, since it is nobody else's business.
+            // A pause that has ended: look at what it put off.
             if self.units.request(request).pause.is_some() {
                 self.units.request_mut(request).pause = None;
                 self.reschedule(request, now);
@@ -32,7 +32,7 @@ impl Engine {
         due
     }
 
-    /// Works out anew when a request is due in the background.
+    /// Recomputes when a request is due in the background.
     pub(super) fn reschedule(&mut self, request: usize, now: Stamp) {
         let fetching = self.units.request(request);
         let distance = fetching.latency.distance();
@@ -62,7 +62,7 @@ impl Engine {
         self.schedule.set(request, due);
     }
 
-    /// Has the origins of what is queued say which units go together, what has expired first.
+    /// Plans what is queued: its origins say which units go together. Expired entries come first.
     pub(super) fn launch(&mut self, now: Stamp) {
         let phase = &self.life.phase;
         if !self.units.is_any_queued()
@@ -89,7 +89,7 @@ impl Engine {
                     self.units.remove(ticket);
                     forgotten.entry(memo).or_default().push(ticket);
                 }
-                // Ahead of need, and the environment may freeze: it waits for the next invocation.
+                // Nobody waits, and the environment may freeze: leave it for the next invocation.
                 (Unit::Ticket(_), _) if !ahead && !self.units.has_readers(unit) => {}
                 _ => plans.entry((later, origin, timeout)).or_default().push(unit),
             }
@@ -112,7 +112,7 @@ impl Engine {
         }
     }
 
-    /// An origin has said which units go together. What it leaves out goes one by one.
+    /// Starts the planned batches. Units that the plan leaves out are fetched one by one.
     pub(super) fn planned(
         &mut self,
         job: JobId,
@@ -176,8 +176,7 @@ impl Engine {
         self.effects.push(Effect::Fetch(Fetch { job, origin, asked, timeout, what }));
     }
 
-    /// A fetch is given less time than the invocation has left, so that the handler can still say what
-    /// was wrong.
+    /// Limits a fetch to the time the invocation has left, so that the handler can still report an error.
     pub(super) fn timeout(&self, limit: Duration, now: Stamp) -> Duration {
         self.life.phase.time_left(now).map_or(limit, |left| limit.min(left))
     }

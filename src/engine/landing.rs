@@ -1,4 +1,4 @@
-//! What fetches and derivations come to.
+//! How fetches and derivations end.
 
 use tracing::Span;
 
@@ -12,14 +12,14 @@ use crate::freshness::{self, Bounds};
 use crate::snapshot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot};
 use crate::sources::Derivation;
 
-/// What came of a request's fetch, in a word for traces.
+/// How a request's fetch ended, for traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Unchanged,
     Changed,
     Deriving,
     Failed,
-    /// Nothing waited for it.
+    /// It did not count.
     Discarded,
 }
 
@@ -57,7 +57,7 @@ impl Engine {
         }
     }
 
-    /// What was derived counts if it is what its entry waits for.
+    /// A derivation has ended. It counts if it is the entry's present one.
     pub(super) fn derived(&mut self, id: JobId, value: Result<AnyValue, Error>, now: Stamp) {
         let Some(job) = self.jobs.remove(&id) else { return };
         let JobKind::Derive(entry) = job.kind else { return };
@@ -82,7 +82,7 @@ impl Engine {
         took(span, asked, now);
     }
 
-    /// Puts what came for one request into its entries' slots.
+    /// Puts the answers to one request into its entries' slots.
     fn land(
         &mut self,
         request: usize,
@@ -126,7 +126,7 @@ impl Engine {
         outcome
     }
 
-    /// Nothing is on its way for a unit any more.
+    /// A unit has become idle.
     fn completed(&mut self, unit: Unit, landed: bool) {
         if let Some(fetching) = self.units.get_mut(unit) {
             fetching.cancelled = 0;
@@ -140,11 +140,11 @@ impl Engine {
         }
     }
 
-    /// What came for one entry; `None` if nothing follows from it, or not yet.
+    /// Puts one answer into an entry's slot; `None` if nothing follows from it, or not yet.
     fn came(&mut self, entry: usize, asked: Asked, came: Came, now: Stamp) -> Option<Outcome> {
         let Came { answer, lifetime } = came;
-        // One at a time: what is being derived goes on, whatever another fetch brings. A fetch that
-        // confirms its version makes it as young as itself.
+        // One derivation at a time: it goes on, whatever another fetch brings. A fetch that confirms its
+        // version gives it its stamp.
         if let Some(deriving) = self.deriving.get_mut(&entry) {
             match answer {
                 CameAs::Unchanged(version) if version == deriving.version => {
@@ -222,11 +222,11 @@ impl Engine {
         }
     }
 
-    /// What a fetch for a memo brought goes into the memo's store, for the tickets that wait for it.
+    /// A fetch of keys has ended: has its memo store what counts.
     pub(super) fn keys_fetched(&mut self, id: JobId, tickets: &[(u64, bool)], now: Stamp) {
         let Some(job) = self.jobs.remove(&id) else { return };
         for unit in job.units {
-            // What its memo does not know any more has not been fetched.
+            // A ticket that its memo has forgotten was not fetched.
             if let Unit::Ticket(ticket) = unit
                 && self.in_flight_by(unit, id).is_some()
                 && !tickets.iter().any(|&(fetched, _)| fetched == ticket)
@@ -288,7 +288,7 @@ impl Engine {
         }
     }
 
-    /// A user's code panicked, or ours.
+    /// A job panicked.
     pub(super) fn panicked(&mut self, id: JobId, calls: u64, error: &Error, now: Stamp) {
         let Some(job) = self.jobs.get(&id) else { return };
         match job.kind {
@@ -339,7 +339,7 @@ impl Engine {
         }
     }
 
-    /// Values that nobody waits for are dropped where a user's `Drop` can do no harm.
+    /// Gives up answers that nothing waits for.
     fn discard(&mut self, entries: Vec<(usize, Came)>) {
         self.retired.push(Retired::Came(entries));
     }

@@ -1,9 +1,9 @@
 //! The life cycle of an environment that freezes: who keeps it from freezing, and until when.
 //!
-//! Lambda freezes the environment when the runtime and every extension have asked for their next. So
-//! whoever has not been given a reply yet *holds* the environment: the runtime from the start of an
-//! invocation until it is told that it may ask for the next one, the extension from INVOKE until then.
-//! There is no order between the two. `docs/lambda.md` has this file as a table.
+//! Lambda freezes the environment when the runtime and every extension have asked for their next event.
+//! So whoever still waits for the refresher's reply *holds* the environment: the runtime from the start
+//! of an invocation until it may ask for the next one, the extension from INVOKE until it may. There is
+//! no order between the two. `docs/lambda.md` has the transitions as tables.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::clock::{self, Stamp};
 /// Names an answer that somebody waits for.
 pub(crate) type Reply = u64;
 
-/// What a fetch or a hold leaves of an invocation's time for the runtime to answer in.
+/// The part of an invocation's time that fetches and holds leave for the runtime to answer in.
 const RESERVE: Duration = Duration::from_millis(50);
 /// How long fetches that INVOKE has started may run before a handler that tells has begun.
 const HANDLER_WAIT: Duration = Duration::from_millis(250);
@@ -114,15 +114,15 @@ pub(crate) enum Phase {
     Restoring,
 }
 
-/// The invocation of which one side has been heard and the other may still be.
+/// An invocation that only one side has told of so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Open {
     None,
-    /// The handler is over. INVOKE has not come.
+    /// The runtime has: the handler is over. INVOKE may still come.
     ForInvoke(Invocation),
-    /// The extension has gone on. The handler has not been heard.
+    /// The extension has, and has gone on. The handler may still begin.
     ForHandler(Invocation),
-    /// The extension has gone on. A handler that does not tell may be running.
+    /// The extension has, and has gone on. The handler does not tell, and may be running.
     Unheard(Invocation),
 }
 
@@ -165,7 +165,7 @@ impl Life {
         if self.freezes { Phase::Free(Open::None) } else { Phase::NeverFreezes }
     }
 
-    /// Goes on to the next phase; gives what has to be done.
+    /// Changes to the next phase; returns what has to be done.
     pub(crate) fn on(&mut self, word: Word, now: Stamp) -> Vec<Step> {
         let mut steps = Vec::new();
         let phase = std::mem::replace(&mut self.phase, Phase::Suspended);
@@ -214,8 +214,8 @@ impl Life {
                 steps.push(Step::Answer(extension));
                 return phase;
             }
-            // The handler was first, and runs. The request id of a retry is that of the invocation
-            // before: if the extension went on there, this INVOKE is the retry's.
+            // The handler was first. (A retry has the request id of the invocation before; if the
+            // extension has gone on, this INVOKE is the retry's.)
             Phase::Handler { invocation: known } | Phase::HandlerAlone { invocation: known }
                 if known.request_id == invocation.request_id =>
             {
@@ -290,8 +290,7 @@ impl Life {
 
     fn still(&self, phase: Phase, more: bool, steps: &mut Vec<Step>) -> Phase {
         match phase {
-            // Nothing is in flight, and whether anything will be is for the handler's reads to say. If
-            // it tells, the runtime will hold for those.
+            // Nothing is in flight. If the handler reads something later, the runtime holds for it.
             Phase::Invoked { invocation, extension, .. }
             | Phase::ForReaders { invocation, extension } => {
                 steps.push(Step::Answer(extension));
@@ -343,8 +342,8 @@ fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
     }
 }
 
-/// An invocation has begun that is not the one going on: that is over, and whoever still holds for it
-/// need not.
+/// Ends the invocation that was going on, because another one begins: whoever still holds the environment
+/// for it may go on.
 fn abandon(phase: Phase, steps: &mut Vec<Step>) {
     let (invocation, reply) = match phase {
         Phase::Free(Open::None | Open::Unheard(_))
@@ -381,7 +380,7 @@ fn hold_over(phase: Phase, now: Stamp, steps: &mut Vec<Step>) -> Phase {
     }
 }
 
-/// Whoever held the environment after the response may go on.
+/// Lets the holder after the response go on.
 fn released(invocation: Invocation, holder: Holder, steps: &mut Vec<Step>) -> Phase {
     steps.push(Step::Answer(holder.reply()));
     if let Holder::RuntimeAlone(_) = holder {
@@ -442,7 +441,7 @@ impl Phase {
         }
     }
 
-    /// The same, and that of which one side may still be heard, to be counted in.
+    /// The counts of the invocation that is going on, or that only one side has told of so far.
     pub(crate) fn tally(&mut self) -> Option<&mut Tally> {
         match self {
             Self::Invoked { invocation, .. }
@@ -463,7 +462,7 @@ impl Phase {
         }
     }
 
-    /// What a fetch that begins now may take, if an invocation may be going on.
+    /// How long a fetch that begins now may take, if an invocation may be going on.
     pub(crate) fn time_left(&self, now: Stamp) -> Option<Duration> {
         let open = match self {
             Self::Free(
@@ -488,7 +487,7 @@ impl Phase {
         )
     }
 
-    /// Whether what nobody waits for may be begun: while somebody holds the environment.
+    /// Whether background fetches of memos may begin: while somebody holds the environment.
     pub(crate) fn may_fetch_ahead(&self) -> bool {
         matches!(
             self,

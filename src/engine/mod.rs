@@ -46,7 +46,7 @@ pub use self::history::engine_history;
 pub(crate) use self::life::{Invocation, Reply};
 pub(crate) use self::units::{Cause, Origin, Unit};
 
-/// Names something that the shell runs.
+/// Names a task that the shell runs.
 pub(crate) type JobId = u64;
 
 /// How the engine works.
@@ -69,12 +69,11 @@ pub(crate) struct Plan {
     pub(crate) counters: Counters,
 }
 
-/// Something that the shell runs.
+/// A task that the shell runs.
 struct Job {
     kind: JobKind,
     units: Vec<Unit>,
-    /// How often the environment may have thawed before it began: if more often now, it may have been
-    /// frozen in flight.
+    /// The engine's `thaws` when it began. If that has increased, it may have been frozen in flight.
     thaws: u64,
     spans: HashMap<usize, Span>,
     /// It was aborted, and from then on, by the monotonic clock, its end is not waited for.
@@ -111,7 +110,7 @@ struct Memo {
     latency: Latency,
 }
 
-/// Whose reads have waited long enough for an attempt.
+/// Whose attempt may turn slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Attempted {
     Entry(usize),
@@ -138,15 +137,15 @@ pub(crate) struct Engine {
     slow: BTreeSet<(i64, Attempted, u64)>,
     counters: Counters,
     random: fastrand::Rng,
-    /// Handlers that begin once memos know what a trace id has told.
+    /// Handlers that may begin when a job has aged the memos.
     aging: BTreeMap<JobId, Reply>,
-    /// Whether a reader must look again though nothing has changed.
+    /// Readers must look again although nothing has changed.
     wakes: bool,
     /// What nobody needs any more.
     retired: Vec<Retired>,
-    /// What has to be done at the next poll, ...
+    /// Effects to return from the next poll, ...
     effects: Vec<Effect>,
-    /// ... and who is answered once it is.
+    /// ... and the answers that follow them.
     answers: Vec<Reply>,
 }
 
@@ -190,8 +189,8 @@ impl Engine {
         (engine, state)
     }
 
-    /// Something has happened. What follows comes with the next [`poll`](Self::poll), so that readers
-    /// who ask at the same time share a fetch.
+    /// Takes in an event. Its effects come from the next [`poll`](Self::poll), so that readers who ask at
+    /// the same time share a fetch.
     pub(crate) fn handle(&mut self, event: Event, now: Stamp) {
         match event {
             Event::Read { entry, read, cause, waits } => {
@@ -243,7 +242,7 @@ impl Engine {
         }
     }
 
-    /// What has to be done now. To be called after every event, or after several that came together.
+    /// Returns what has to be done now. Call it after every event, or after several that came together.
     pub(crate) fn poll(&mut self, now: Stamp, effects: &mut Vec<Effect>) {
         self.attempts_slow_down(now);
         if self.life.phase.hold_end().is_some_and(|end| end <= now.monotonic) {
@@ -260,7 +259,7 @@ impl Engine {
             if before == std::mem::discriminant(&self.life.phase) {
                 break;
             }
-            // What was asked for while the environment was held for the end alone.
+            // Start what was asked for while everything was being cancelled.
             self.launch(now);
         }
         effects.append(&mut self.effects);
@@ -294,7 +293,7 @@ impl Engine {
         self.life.phase.waits_for_readers()
     }
 
-    /// Goes on in the life cycle, and does what follows.
+    /// Advances the life cycle, and carries out its steps.
     fn told(&mut self, word: Word, now: Stamp) {
         let steps = self.life.on(word, now);
         for step in steps {
@@ -331,7 +330,8 @@ impl Engine {
         }
     }
 
-    /// Whether nothing is in flight. Before a snapshot that has to be so in the strictest sense.
+    /// Whether nothing is in flight. Aborted jobs are waited for only for a moment, but before a snapshot
+    /// every job must have ended.
     fn is_still(&self, now: Stamp) -> bool {
         let gone = |job: &Job| job.given_up.is_some_and(|at| at <= now.monotonic);
         match self.life.phase {
@@ -347,7 +347,7 @@ impl Engine {
         }
     }
 
-    /// A trace id says what time it is. Gives the job that has the memos know.
+    /// Ages values to the time of a trace id; returns the job that does it for memos.
     // guarantee 11
     fn age(&mut self, trace_time: Option<i64>, now: Stamp) -> Option<JobId> {
         let trace_time = trace_time.filter(|&time| time > now.wall)?;

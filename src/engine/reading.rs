@@ -1,4 +1,4 @@
-//! What readers ask for: values that are not there, not fresh, or wrong.
+//! What readers ask for: values that are missing, not fresh, or wrong.
 
 use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
 use super::{Engine, KeyAsked, Memo};
@@ -18,7 +18,7 @@ impl Engine {
                 && failure.attempt == Attempt::None
                 && !failure.backs_off(now)
             {
-                // Nobody waits for it, and it is time for another attempt.
+                // The read does not wait for it, but another attempt is due.
                 let request = self.board.definition(entry).request;
                 if !self.deriving.contains_key(&entry) {
                     self.units.queue(Unit::Request(request), cause);
@@ -50,8 +50,8 @@ impl Engine {
         matches!(self.board.slot(entry).verdict(policy, look), Verdict::Wait)
     }
 
-    /// Makes sure that an answer to the entry's request comes. The one on its way may turn out too old
-    /// for this reader, who then asks again; but not one that was frozen in flight.
+    /// Makes sure that the entry's request is answered. A fetch under way may turn out too old for this
+    /// reader, who then asks again; one that was frozen in flight is replaced.
     // guarantee 6
     fn want(&mut self, entry: usize, cause: Cause, now: Stamp) {
         let unit = Unit::Request(self.board.definition(entry).request);
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Whether a fetch has outlived its own timeout, so that a freeze must have held it up.
+    /// Whether a fetch is older than its timeout, so that a freeze must have held it up.
     fn was_frozen(&self, asked: Asked, now: Stamp) -> bool {
         !Bounds::of(asked.began, self.board.catalog().frozen_after).admits(now)
     }
@@ -130,13 +130,13 @@ impl Engine {
         self.units.queue(unit, cause);
     }
 
-    /// A key was invalidated: what is fetched for its ticket is wrong, and readers have another one.
+    /// A key was invalidated: its fetch is discarded. Its readers are at another ticket.
     pub(super) fn void(&mut self, ticket: u64) {
         self.void_fetch(Unit::Ticket(ticket));
         self.units.remove(ticket);
     }
 
-    /// Nobody can read what is fetched for a memo any more.
+    /// The last handle of a memo is gone.
     pub(super) fn memo_gone(&mut self, memo: u64, now: Stamp) {
         for ticket in self.units.tickets_of(memo) {
             let job = self.units.get(Unit::Ticket(ticket)).and_then(Fetching::job);
@@ -148,7 +148,7 @@ impl Engine {
         self.memos.remove(&memo);
     }
 
-    /// Whether a ticket's key is still to be fetched: somebody waits for it, or it was found due.
+    /// Whether a ticket still needs a fetch: somebody waits, or it was made for a key that is due.
     pub(super) fn is_ticket_needed(&self, unit: Unit) -> bool {
         self.units.get(unit).is_some_and(|it| match &it.readers {
             Readers::Entries(_) => true,
@@ -156,7 +156,7 @@ impl Engine {
         })
     }
 
-    /// Whatever is fetched for a unit now is discarded.
+    /// Discards the result of a unit's present fetch.
     // guarantee 7
     pub(super) fn void_fetch(&mut self, unit: Unit) {
         self.units.set_stage(unit, Stage::Idle);

@@ -17,8 +17,8 @@ use crate::snapshot::{Asked, WaitCount, Waiters};
 pub(crate) enum Unit {
     /// The request, by its number, that entries share.
     Request(usize),
-    /// One key of a memo, by the number of its ticket: a ticket is made when a key is to be fetched, and
-    /// ends when what was fetched is in the memo's store.
+    /// One key of a memo, by the number of its ticket. A ticket lives from the first request for a key
+    /// until its value is in the memo's store.
     Ticket(u64),
 }
 
@@ -57,19 +57,19 @@ impl Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Idle,
-    /// To be started as soon as anything may be.
+    /// It is started with the next plan.
     Queued(Cause),
     /// Its source decides which units go together.
     Planning {
         job: JobId,
         cause: Cause,
     },
-    /// Under way. What any other fetch brings is discarded.
+    /// Under way. The result of any other fetch is discarded.
     InFlight {
         job: JobId,
         asked: Asked,
     },
-    /// Its answer is being put into its memo's store.
+    /// Its memo is storing the value.
     Landing(JobId),
 }
 
@@ -96,16 +96,15 @@ pub(crate) struct Fetching {
     /// How long a fetch of it may take.
     pub(crate) timeout: Duration,
     pub(crate) stage: Stage,
-    /// A reader has asked for it: while any waits, a fetch that is cancelled is started again.
+    /// A reader has asked for it. While readers wait, a cancelled fetch is started again.
     pub(crate) wanted: bool,
     /// Failures in a row.
     pub(crate) failures: u32,
-    /// Cancellations in a row, and until when the last one keeps it from being tried again ahead of
-    /// need.
+    /// Cancellations in a row, and the pause in background fetches after the last one.
     pub(crate) cancelled: u32,
     pub(crate) pause: Option<Bounds>,
     pub(crate) latency: Latency,
-    /// What the last fetch drew for how much earlier than the soft bound the next one is due.
+    /// The last fetch's random share of the tenth by which the next one is brought forward.
     pub(crate) jitter: f64,
 }
 
@@ -148,7 +147,7 @@ impl Fetching {
         }
     }
 
-    /// Its fetch was cancelled for lack of time: for a while, only a reader starts another.
+    /// Begins a pause after a cancellation: for a while, only readers start a fetch.
     pub(crate) fn pause_after_cancellation(&mut self, now: Stamp) {
         self.cancelled = self.cancelled.saturating_add(1);
         self.pause = Some(Bounds::of(now, freshness::pause(self.cancelled)));
@@ -227,7 +226,7 @@ impl Units {
         };
     }
 
-    /// Queues a unit that is idle; one that is not is on its way already.
+    /// Queues a unit, unless it is on its way already.
     pub(crate) fn queue(&mut self, unit: Unit, cause: Cause) {
         if self.get(unit).is_some_and(|it| it.stage == Stage::Idle) {
             self.set_stage(unit, Stage::Queued(cause));
@@ -254,7 +253,7 @@ impl Units {
         })
     }
 
-    /// The units that readers have asked for and still wait for. The others are wanted no more.
+    /// The units that readers wait for. Those whose readers have left are no longer wanted.
     pub(crate) fn with_readers(&mut self) -> Vec<Unit> {
         let (read, left): (Vec<Unit>, Vec<Unit>) =
             self.wanted.iter().partition(|&&unit| self.has_readers(unit));

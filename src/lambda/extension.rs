@@ -86,8 +86,8 @@ impl Extension {
 ///
 /// Register it before anything else, so that what goes wrong after that can be told to Lambda
 /// ([`fail_init`](Self::fail_init)), then [`run`](Self::run) it with the cache. It knows of an
-/// invocation by its INVOKE event, and not when its handler ends: what is due is refreshed at once,
-/// while the function runs, within the [hold limit](crate::Builder::hold_limit).
+/// invocation by its INVOKE event, and not when its handler ends: it refreshes what is due while the
+/// function runs, within the [hold limit](crate::Builder::hold_limit).
 ///
 /// ```no_run
 /// # async fn doc(aws: aws_types::SdkConfig) -> Result<(), lambda_runtime::Error> {

@@ -1,5 +1,5 @@
-//! The layer around the runtime's service: it hears when an invocation begins, and when its response
-//! has been sent.
+//! The layer around the runtime's service: it tells the refresher when an invocation begins, and when
+//! its response has been sent.
 
 use std::fmt;
 use std::future::Future;
@@ -153,9 +153,9 @@ impl<F: Future> Future for InvocationFuture<F> {
     }
 }
 
-/// An invocation, as the refresher sees it. It is heard to end even if it panics.
+/// An invocation that has begun for the refresher. Its end is told even if it panics.
 struct Running {
-    /// Whom to tell at the end, where the environment may freeze.
+    /// The refresher to tell at the end, and the request id; `None` where the environment never freezes.
     ends: Option<(Refresher, String)>,
 }
 
@@ -175,8 +175,8 @@ impl Running {
             let (done, heard) = oneshot::channel();
             let told = cache.refresher.tell(Message::HandlerBegan { invocation, done }).await;
             let running = Self { ends: Some((cache.refresher.clone(), request_id)) };
-            // If the trace id knows of time that the clocks did not see, values have to be aged first.
-            // A refresher that has ended is for the reads to report.
+            // If the trace id shows time that the clocks missed, values are aged before the first read.
+            // If the refresher has ended, reads say so.
             if told.is_ok() && trace_time.is_some_and(|time| time > cache.clock.now().wall) {
                 heard.await.ok();
             }

@@ -24,21 +24,21 @@ const ERROR_TYPE: &str = "Extension.LambdaCache";
 /// How often in a row the Extensions API may break off before the loop gives up.
 const MOST_FAILURES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long reporting an error may take.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(300);
 
 pub(super) struct Registration {
     id: String,
     client: PooledClient,
 }
 
-/// What asking for an event can come to, if not to an event.
+/// What can go wrong when asking for an event.
 enum Trouble {
-    /// Something was delivered that is no event; the loop goes on.
+    /// What was delivered is not an event; the loop goes on.
     Malformed(Cause),
     /// The connection broke; asking again may help.
     Broken(Cause),
-    /// The Extensions API will not have it.
+    /// The Extensions API refuses.
     Refused(Cause),
 }
 
@@ -143,7 +143,7 @@ impl Registration {
             .header(ERROR_TYPE_HEADER, ERROR_TYPE)
             .body(Body::from(report.to_string()));
         if let Ok(request) = request {
-            tokio::time::timeout(LAST_WORDS, self.call(request)).await.ok();
+            tokio::time::timeout(REPORT_TIMEOUT, self.call(request)).await.ok();
         }
     }
 }

@@ -16,10 +16,10 @@ impl Cache {
     /// ([`Runtime::register_snapstart_resource`](lambda_runtime::Runtime::register_snapstart_resource));
     /// [`run`](Self::run) registers them itself.
     ///
-    /// Before the snapshot every value is dropped and every fetch cancelled, so that no secret lies
-    /// in the snapshot, which may be kept for days. After the restore clients are made anew, since
-    /// no connection survives, and everything is fetched again. What snapshots and values your own
-    /// code keeps is out of its reach.
+    /// Before the snapshot every value is dropped and every fetch cancelled, so that no secret is in
+    /// the snapshot, which may be kept for days. After the restore clients are rebuilt, since no
+    /// connection survives, and everything is fetched again. Snapshots and values that your own code
+    /// keeps are out of reach.
     pub fn snapstart_resource(&self) -> Arc<dyn SnapStartResource> {
         Arc::new(Hooks(self.clone()))
     }

@@ -48,8 +48,8 @@ pub(super) struct MemoSpec<K, V> {
 impl Builder {
     /// Declares a memo: an async function's results by key. See [`Memo`].
     ///
-    /// What is wrong with it is reported by [`spawn`](Self::spawn), together with what is wrong with
-    /// entries. The memo can be read once the cache has been spawned.
+    /// [`spawn`](Self::spawn) reports invalid options, together with those of entries. The memo can be
+    /// read once the cache has been spawned.
     ///
     /// The function is called for keys that are not stored, and again when they are due. Its future is
     /// dropped, not awaited further, when it takes longer than the memo's timeout or the environment is
@@ -87,7 +87,7 @@ impl Builder {
     /// [`dynamodb::items`](crate::sources::dynamodb::items): keys that are missed or due together are
     /// fetched in as few calls as the source can make.
     ///
-    /// What is wrong with it is reported by [`spawn`](Self::spawn).
+    /// [`spawn`](Self::spawn) reports invalid options.
     pub fn memo_from<M>(
         &mut self,
         name: impl Into<String>,
@@ -201,16 +201,16 @@ impl<P, K, V> MemoBuilder<P, K, V> {
         }
     }
 
-    /// The most keys that are kept. Where one more comes the least valuable goes: keys that are read
-    /// often stay, those that were read once go first. Zero is an error. Defaults to 1,000.
+    /// The most keys that are kept. A further key evicts the least valuable one: keys that are read often
+    /// stay, keys that were read once go first. Zero is an error. Defaults to 1,000.
     pub fn max_entries(mut self, most: usize) -> Self {
         self.max_entries = most;
         self
     }
 
-    /// The most bytes that all kept keys and values may come to, by the count of `weigh`, beside
-    /// [`max_entries`](Self::max_entries). A value that is larger than all may be is returned, and not
-    /// kept. Zero is an error. No bound by default.
+    /// The most bytes of all kept keys and values together, as `weigh` counts them, beside
+    /// [`max_entries`](Self::max_entries). A value larger than that is returned, but not kept. Zero is an
+    /// error. No bound by default.
     pub fn max_bytes(
         mut self,
         most: u64,
@@ -234,9 +234,9 @@ impl<P, K, V> MemoBuilder<P, K, V> {
         self
     }
 
-    /// The soft bound: an older result is still served, and reading it has it fetched in the
-    /// background. Up to a tenth is taken off at random. Set to the max age itself, nothing is
-    /// fetched ahead. Longer than the max age is an error. Defaults to three quarters of the max age.
+    /// The soft bound: an older result is still served, and reading it refreshes it in the background.
+    /// Up to a tenth is taken off at random. Set to the max age itself, nothing is refreshed ahead.
+    /// Longer than the max age is an error. Defaults to three quarters of the max age.
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.options.policy.refresh_after = Some(age);
         self
@@ -272,7 +272,7 @@ impl<P, K, V> MemoBuilder<P, K, V> {
         self
     }
 
-    /// Where the memo belongs, and what it is or what is wrong with its options.
+    /// Checks the options; returns the place beside the result.
     fn check(self) -> (P, Result<MemoSpec<K, V>, Error>)
     where
         V: 'static,
@@ -299,7 +299,7 @@ impl<P, K, V> MemoBuilder<P, K, V> {
 }
 
 impl<K, V> MemoSpec<K, V> {
-    /// What a cache's memo works with.
+    /// The configuration of the memo of a cache.
     pub(super) fn config(self, cache: &Cache) -> MemoConfig<K, V> {
         let Self { definition, bound, cache_errors_for, loader } = self;
         let timeout = definition.timeout.unwrap_or(cache.operation_timeout);

@@ -1,4 +1,4 @@
-//! What the refresher asks of a memo: to plan, to fetch, and to let go.
+//! What the refresher asks of a memo: plan, fetch, forget.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -113,7 +113,7 @@ where
     }
 }
 
-/// An attempt begins anew: it is not slow yet.
+/// A new attempt is not slow yet.
 fn restarted(outcome: &mut Outcome) -> bool {
     let slow = matches!(outcome, Outcome::Slow);
     if slow {
@@ -127,8 +127,8 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// The tickets to be fetched, and those that are not worth it any more: what nobody waits for is,
-    /// while its key is fresh. What has gone or expired since it was read is left to whoever needs it.
+    /// The tickets to fetch, and those to drop. A ticket that nobody waits for is fetched only while its
+    /// key is stored and fresh: if it was evicted or has expired since, the next reader fetches it.
     fn take(&self, numbers: &[u64], ahead: bool, now: Stamp) -> (Vec<Arc<Ticket<K>>>, Vec<u64>) {
         let (mut taken, mut dropped) = (Vec::new(), Vec::new());
         let mut tickets = self.tickets();
@@ -147,8 +147,8 @@ where
         (taken, dropped)
     }
 
-    /// The batches of tickets as their source would have them. What it leaves out, or all if its code
-    /// panics, goes one by one.
+    /// Splits tickets into batches as their source plans. Tickets that it leaves out, or all of them if
+    /// it panics, are fetched one by one.
     fn batches(&self, tickets: &[Arc<Ticket<K>>]) -> Vec<Vec<u64>> {
         if tickets.len() < 2 {
             return tickets.iter().map(|ticket| vec![ticket.number]).collect();
@@ -234,7 +234,7 @@ impl<K, V> Drop for Counted<'_, K, V> {
     }
 }
 
-/// Tells the span how its fetch ended when it goes. A fetch that goes before it has ended was
+/// Records in its span, when dropped, how a fetch ended. A fetch that is dropped before that was
 /// cancelled.
 struct FetchTrace {
     span: Span,

@@ -1,4 +1,4 @@
-//! What a fetch brought for a memo's keys goes into its store, and wakes who waits for it.
+//! Stores what a fetch brought for a memo's keys, and wakes their readers.
 
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,7 +82,7 @@ where
         let Self { core, keys } = *self;
         for key in keys.into_iter().filter(|key| tickets.contains(&key.ticket.number)) {
             let ticket = Arc::clone(&key.ticket);
-            // A key's `Clone`, `Eq` or `Hash` may panic: whoever waits is told all the same.
+            // A key's `Clone`, `Eq` or `Hash` may panic. Its readers get an error then.
             if catch_unwind(AssertUnwindSafe(|| core.land(key, landing))).is_err() {
                 core.land_panic(&ticket, landing);
             }
@@ -95,7 +95,7 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    /// What an answer is to the store.
+    /// Weighs an answer.
     fn weigh(
         &self,
         key: &K,
@@ -127,7 +127,7 @@ where
         }
     }
 
-    /// Puts what came for one key into the store, if its ticket still is one.
+    /// Stores what came for one key, unless its ticket has ended.
     fn land(&self, fetched: FetchedKey<K>, landing: Landing) {
         let FetchedKey { ticket, asked, came } = fetched;
         let MemoConfig { definition, bound, .. } = &self.config;
@@ -175,7 +175,7 @@ where
         retire(removed.into_iter().map(|it| Box::new(it) as _).collect());
     }
 
-    /// A key's own code panicked while what came for it was put into the store.
+    /// A key's own code panicked while its value was being stored.
     fn land_panic(&self, ticket: &Ticket<K>, landing: Landing) {
         self.counts.failed();
         let error = Error::new(ErrorKind::Panic, "the key's `Clone`, `Eq` or `Hash` panicked");
@@ -204,7 +204,7 @@ where
         Failure { error, ended: now, fetch: asked.number, back_off, attempt: Attempt::None }
     }
 
-    /// Whether any later read can get something of it.
+    /// Whether a later read can be served from it.
     fn is_worth_keeping(&self, slot: &Slot) -> bool {
         let policy = &self.config.definition.policy;
         let is_served = policy.max_age != Some(Duration::ZERO) || !policy.stale_if_error.is_zero();

@@ -1,4 +1,4 @@
-//! The keys a memo keeps: a bounded number, of which the least valuable go first.
+//! The keys a memo keeps: a bounded number. The least valuable go first.
 //!
 //! quick_cache holds them and decides which go (CLOCK-Pro: what was read once makes room before what
 //! is read often). It bounds at each insert, so that there is no moment beyond the bound. How old
@@ -16,12 +16,12 @@ use crate::engine::Landing;
 use crate::freshness::{self, Bounds, Policy};
 use crate::snapshot::{AnyValue, Slot, Stored};
 
-/// What the weights of all keys come to at most. One key weighs its share of whichever bound it
-/// takes more of, so that neither is exceeded.
+/// The most that all keys may weigh. A key weighs its share of the bound in entries or of the one in
+/// bytes, whichever is larger, so that neither is exceeded.
 const WHOLE: u64 = 1 << 60;
 /// Keys that are worth a lock of their own.
 const KEYS_PER_SHARD: usize = 1024;
-/// What a key weighs of which only an error is known.
+/// The bytes of a key for which only an error is stored.
 const ERROR_BYTES: u64 = 256;
 
 /// How many keys may be kept.
@@ -30,7 +30,7 @@ pub(super) struct Bound<K> {
     pub(super) bytes: Option<BytesBound<K>>,
 }
 
-/// How many bytes all values may come to, and how many one is.
+/// The most bytes of all values, and how to count those of one.
 pub(super) struct BytesBound<K> {
     pub(super) most: NonZero<u64>,
     pub(super) weigh: Weigh<K>,
@@ -60,13 +60,13 @@ impl<K> Bound<K> {
     }
 }
 
-/// What is known of each key, for as long as there is room. All that changes it holds the lock of the
-/// memo's tickets; reads do not.
+/// The states of the keys that there is room for. Changes are made under the lock of the memo's tickets;
+/// reads take no lock of the memo.
 ///
-/// Whatever is taken out is handed out, so that keys and values are dropped where no lock is held.
+/// Removed keys and values are returned, so that the caller drops them where no lock is held.
 pub(super) struct Store<K>(Cache<K, Arc<KeyState>, ByWeight, DefaultHashBuilder, HandOut>);
 
-/// Keys that had to make room, with their states.
+/// Removed keys with their states.
 pub(super) type Removed<K> = Vec<(K, Arc<KeyState>)>;
 
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl<K> Weighter<K, Arc<KeyState>> for ByWeight {
     }
 }
 
-/// Hands out what makes room.
+/// Collects what is evicted.
 #[derive(Clone)]
 struct HandOut;
 
@@ -116,7 +116,7 @@ impl<K: Clone + Eq + Hash> Store<K> {
         self.0.peek(key)
     }
 
-    /// Stores a key's state; gives what had to make room.
+    /// Stores a key's state; returns what was evicted for it.
     pub(super) fn put(&self, key: K, state: Arc<KeyState>) -> Removed<K> {
         let mut removed = Removed::new();
         self.0.insert_with_lifecycle(key, state, &mut removed);
@@ -145,7 +145,7 @@ impl<K: Clone + Eq + Hash> Store<K> {
     }
 }
 
-/// What is known of one key: its slot, and what follows from it once and for all reads.
+/// The state of one key: its slot, and the bounds that follow from it, computed once for all reads.
 #[derive(Clone)]
 pub(super) struct KeyState {
     pub(super) slot: Slot,
@@ -159,15 +159,15 @@ pub(super) struct KeyState {
     landing: Landing,
     /// Within this the value is fresh.
     fresh: Bounds,
-    /// Within this it need not be fetched ahead of need, ...
+    /// Within this it is not due for a fetch in the background, ...
     due: Bounds,
-    /// ... nor within this: the last attempt failed, or was cancelled.
+    /// ... and not within this either: the last attempt failed, or was cancelled.
     pause: Bounds,
     /// Cancellations in a row.
     cancelled: u32,
 }
 
-/// What a fetch has brought.
+/// The result of a fetch, for those who waited for it.
 #[derive(Clone)]
 pub(super) struct Landed {
     pub(super) state: Arc<KeyState>,
@@ -192,7 +192,7 @@ impl KeyState {
         }
     }
 
-    /// The same with what outlasts a fetch: so many failures in a row, and when a trace id last acted.
+    /// Carries over what outlasts a fetch: failures in a row, and when a trace id last acted.
     pub(super) fn following(self, before: Option<&Self>, failures: u32) -> Self {
         Self { failures, aged: before.and_then(|before| before.aged), ..self }
     }
@@ -203,20 +203,20 @@ impl KeyState {
         self.slot.stored().filter(|_| self.fresh.admits(now))
     }
 
-    /// Whether it should be fetched ahead of need.
+    /// Whether it is due for a fetch in the background.
     #[inline]
     pub(super) fn is_due(&self, now: Stamp) -> bool {
         !self.due.admits(now) && !self.pause.admits(now)
     }
 
-    /// The same with a slot that looks older, as a trace id would have it.
+    /// The state after a trace id made the value look older.
     pub(super) fn aged(&self, older: Slot, policy: &Policy, now: Stamp) -> Self {
         let older = Self::new(older, self.weight, policy, self.landing);
         let Self { failures, pause, cancelled, .. } = *self;
         Self { failures, pause, cancelled, aged: Some(now), ..older }
     }
 
-    /// The same after its fetch had to be cancelled for lack of time.
+    /// The state after its fetch was cancelled for lack of time.
     pub(super) fn cancelled(&self, now: Stamp) -> Self {
         let cancelled = self.cancelled.saturating_add(1);
         let pause = Bounds::of(now, freshness::pause(cancelled));

@@ -16,10 +16,10 @@ use crate::snapshot::{WaitCount, Waiting};
 /// Every ticket of the process has a number of its own.
 static TICKETS: AtomicU64 = AtomicU64::new(1);
 
-/// So many tickets may be there that nobody waits for; no more are added ahead of need.
+/// With this many tickets, none is added for keys that are only due.
 const MOST_AHEAD: usize = 1024;
 
-/// What becomes of a ticket.
+/// The state of a ticket.
 #[derive(Clone)]
 pub(super) enum Outcome {
     Pending,
@@ -84,8 +84,8 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         })
     }
 
-    /// The ticket of a key. One that has ended may still be found by its key, if that panicked when it
-    /// was to be looked up.
+    /// The ticket of a key. An ended ticket may still be in the map, if the key's `Eq` or `Hash` panicked
+    /// when it was to be removed.
     fn of_key(&self, key: &K) -> Option<Arc<Ticket<K>>> {
         let ticket = self.of_key.get(key)?;
         let ends = ticket.has_landed() || !self.by_number.contains_key(&ticket.number);
@@ -105,13 +105,14 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         Some(ticket)
     }
 
-    /// Ends a ticket whose key cannot be looked up: the next read of the key replaces it.
+    /// Ends a ticket without looking up its key, whose code has panicked. The key's next read replaces
+    /// it.
     pub(super) fn lose(&mut self, number: u64) {
         self.by_number.remove(&number);
     }
 
-    /// Whatever is fetched for a key now is wrong. Gives the number of its ticket, and whether readers
-    /// wait: they are at a new ticket then.
+    /// Ends the ticket of a key that was invalidated: what is fetched for it is wrong. Its readers move to
+    /// a new ticket.
     pub(super) fn void(&mut self, key: &K) -> Option<Voided> {
         let ticket = self.remove(self.of_key(key)?.number)?;
         let again = ticket.waiting.any().then(|| {
@@ -140,7 +141,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     }
 }
 
-/// What has become of a ticket whose fetch is wrong.
+/// A ticket that was ended because its key was invalidated.
 pub(super) struct Voided {
     pub(super) ticket: u64,
     /// The ticket at which its readers wait now.

@@ -22,8 +22,8 @@ use crate::stats::Counters;
 
 pub(crate) use user_code::{blocking, retire};
 
-/// Messages that wait for the task. It never waits for anything else while it has one, so this fills
-/// only when it is starved, and then senders wait.
+/// The size of the inbox. The task handles messages without waiting, so the inbox fills only when the
+/// task is starved; then senders wait.
 const INBOX: usize = 1024;
 
 /// What the refresher fetches with.
@@ -39,11 +39,11 @@ pub(crate) struct Tools {
 
 /// What the task can be told.
 pub(crate) enum Message {
-    /// A read of one entry or, with `None`, of all cannot be served as things are. The answer is
-    /// what is published next; a reader whom that does not satisfy asks again. `waits` is false if
-    /// the reader goes on at once, and something only has to be tried again.
+    /// A read of one entry or, with `None`, of all cannot be served from the published state. The
+    /// answer is the next state; a reader that it does not satisfy asks again. `waits` is false if the
+    /// reader goes on, and something only has to be tried again.
     Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
-    /// A key of a memo is to be fetched. Who waits for it waits at the memo.
+    /// A key of a memo is to be fetched. Readers wait at the memo.
     Key { memo: Arc<dyn AnyMemo>, asked: KeyAsked },
     /// A key was invalidated while it was fetched. Fire and forget.
     TicketVoid { ticket: u64 },
@@ -62,7 +62,7 @@ pub(crate) enum Message {
     Invoke { invocation: Invoked, done: oneshot::Sender<()> },
     /// Drop all values. Answered when nothing is held and nothing in flight.
     Suspend { done: oneshot::Sender<()> },
-    /// Connect anew, and fetch all that was dropped. Fire and forget.
+    /// Reconnect, and fetch all that was dropped. Fire and forget.
     Resume,
 }
 
@@ -189,7 +189,7 @@ impl Refresher {
         }
     }
 
-    /// Tells the task something that can as well be told later.
+    /// Tells the task something if there is room in its inbox.
     pub(crate) fn suggest(&self, message: Message) {
         _ = self.inbox.try_send(message);
     }

@@ -1,7 +1,8 @@
-//! The task around the engine: it merges all that can happen into events, and carries out effects.
+//! The task around the engine: it merges everything that can happen into events, and carries out
+//! effects.
 //!
-//! It waits for nothing but the next event, and no code of a user's runs in it: what might be slow or
-//! panic is a job, whose end is an event.
+//! It waits only for the next event. No code of a user's runs in it: what might be slow or panic is a
+//! job, whose end is an event.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::job::{self, Ended};
-use super::user_code::{blocking, drop_each, let_go, retire};
+use super::user_code::{blocking, drop_each, give_up, retire};
 use super::{AnyMemo, FetchedKeys, Invoked, Message, Tools};
 use crate::engine::{Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Reply, Retired};
 use crate::error::{Error, ErrorKind};
@@ -29,7 +30,7 @@ pub(super) struct Shell {
     tools: Tools,
     inbox: mpsc::Receiver<Message>,
     publisher: Publisher,
-    /// Memos of which a key has been fetched.
+    /// Memos that have fetched something.
     memos: HashMap<u64, Arc<dyn AnyMemo>>,
     jobs: JoinSet<Ended>,
     running: HashMap<Id, Running>,
@@ -74,7 +75,7 @@ impl Shell {
         let mut effects = Vec::new();
         while let Some(event) = self.next_event().await {
             self.engine.handle(event, self.tools.clock.now());
-            // What came together is dealt with together: ended jobs do not pile up, and readers who
+            // Events that came together are handled together: ended jobs do not pile up, and readers who
             // ask at the same time share a fetch.
             for _ in 0..MOST_AT_ONCE {
                 let Some(ended) = self.jobs.try_join_next_with_id() else { break };
@@ -102,11 +103,11 @@ impl Shell {
         let waits_for_readers = self.engine.waits_for_readers();
         tokio::select! {
             biased;
-            // What has been fetched comes before what is still to be fetched: it may answer it.
+            // Ended fetches first: they may answer the requests that come next.
             Some(ended) = self.jobs.join_next_with_id() => Some(self.ended(ended)),
             message = self.inbox.recv() => message.map(|message| self.received(message)),
             () = self.publisher.reader_left(), if waits_for_readers => Some(Event::ReaderLeft),
-            // Last: what has just arrived counts.
+            // Time last, so that what has just arrived counts.
             () = time => Some(Event::Time),
         }
     }
@@ -225,14 +226,14 @@ impl Shell {
             Effect::Reset { job } => {
                 let (memos, sources) = (self.all_memos(), self.tools.sources.clone());
                 self.spawn_sync(job, "resetting sources", move || {
-                    // A source that cannot connect anew says so at its next fetch.
+                    // A source that cannot reconnect reports it at its next fetch.
                     each(&memos, |memo| memo.reset());
                     each(&sources, |source| source.reset());
                 });
             }
             Effect::Turn(turn) => self.publisher.set_turn(turn),
             Effect::Publish { state, retired, job } => self.publish(state, retired, job),
-            Effect::Retire(retired) => retire(let_go(retired)),
+            Effect::Retire(retired) => retire(give_up(retired)),
             Effect::Wake => self.publisher.wake(),
             Effect::Answer(reply) => _ = self.replies.remove(&reply).map(|done| done.send(())),
         }
@@ -292,7 +293,7 @@ impl Shell {
         self.tasks.insert(job, task);
     }
 
-    /// The memo that a job is for. If nobody has a handle to it any more, the job ends at once.
+    /// The memo of a job. If its last handle is gone, the job ends at once.
     fn memo(&mut self, memo: u64, job: JobId) -> Option<Arc<dyn AnyMemo>> {
         let memo = self.memos.get(&memo).map(Arc::clone);
         if memo.is_none() {
@@ -313,9 +314,9 @@ impl Shell {
     }
 
     fn publish(&mut self, state: State, retired: Vec<Retired>, job: Option<JobId>) {
-        // The state before may be the last that holds what has been taken out, but for `retired`.
+        // Values that are no longer published are in `retired` too, so this drops none of them.
         drop(self.publisher.publish(state));
-        let garbage = let_go(retired);
+        let garbage = give_up(retired);
         match job {
             Some(job) => self.spawn_blocking(job, || drop_each(garbage)),
             None => retire(garbage),
@@ -323,7 +324,7 @@ impl Shell {
     }
 }
 
-/// Has each do something. A panic of one does not keep the others from it.
+/// Runs something on each, even if it panics on one.
 fn each<T: ?Sized>(them: &[Arc<T>], run: impl Fn(&T)) {
     for it in them {
         _ = catch_unwind(AssertUnwindSafe(|| run(it)));

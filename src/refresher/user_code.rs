@@ -6,8 +6,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::engine::Retired;
 
-/// Runs code of a user's in a job, so that the runtime's other tasks need not wait for it, nor its
-/// timers. In a runtime of one thread they have to.
+/// Runs code of a user's in a job. On a runtime with several threads, other tasks and timers do not wait
+/// for it.
 pub(crate) fn blocking<T>(run: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => run(),
@@ -15,26 +15,26 @@ pub(crate) fn blocking<T>(run: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Something of a user's that is not needed any more.
+/// A user's value that is not needed any more.
 pub(crate) type Garbage = Box<dyn Send>;
 
-/// Drops what may run code of a user's, in a thread in which that does no harm.
+/// Drops values on a blocking thread, since their `Drop` is a user's code.
 pub(crate) fn retire(garbage: Vec<Garbage>) {
     if !garbage.is_empty() {
         tokio::task::spawn_blocking(|| drop_each(garbage));
     }
 }
 
-/// Drops one after the other; a panic of one does not keep the others from it.
+/// Drops each, even if one panics.
 pub(crate) fn drop_each(garbage: Vec<Garbage>) {
     for it in garbage {
         _ = catch_unwind(AssertUnwindSafe(|| drop(it)));
     }
 }
 
-/// Lets go of what the engine does not need any more. What nobody else holds is given back, so that
-/// a value whose last reader has gone ends with that reader, and not some time later.
-pub(super) fn let_go(retired: Vec<Retired>) -> Vec<Garbage> {
+/// Gives up the engine's references, and returns the values that have no other. So a value that a reader
+/// still holds ends with that reader, not some time later.
+pub(super) fn give_up(retired: Vec<Retired>) -> Vec<Garbage> {
     let mut garbage: Vec<Garbage> = Vec::new();
     for it in retired {
         match it {

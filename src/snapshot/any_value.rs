@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
-/// A value of any type, which knows how to be let go of without running its `Drop`.
+/// A value of any type. Its last reference can be given up without running its `Drop`.
 #[derive(Clone)]
 pub(crate) struct AnyValue {
     value: Shared,
     release: fn(Shared) -> Option<Released>,
 }
 
-/// A value that nobody holds any more, to be dropped where its `Drop` can do no harm.
+/// A value without other references, to be dropped where a slow or panicking `Drop` does no harm.
 pub(crate) type Released = Box<dyn Any + Send>;
 
 impl AnyValue {
@@ -35,7 +35,7 @@ impl AnyValue {
         Arc::as_ptr(&self.value).cast()
     }
 
-    /// Lets go of the value. If nobody else holds it, it is not dropped but given back.
+    /// Gives up this reference. The last one gives the value back instead of dropping it.
     pub(crate) fn release(self) -> Option<Released> {
         (self.release)(self.value)
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_given_back_by_whoever_lets_go_of_it_last() {
+    fn the_last_reference_gives_the_value_back() {
         let value = AnyValue::new(7);
         let other = value.clone();
         assert!(value.release().is_none());

@@ -12,11 +12,11 @@ use super::verdict::Turn;
 use super::waiting::{Waiters, Waiting};
 use crate::error::{Error, ErrorKind};
 
-/// Whether there is still somebody who publishes.
+/// Whether the refresher still publishes.
 #[derive(Debug, Clone)]
 pub(crate) enum RefresherStatus {
     Running,
-    /// Nothing will be refreshed any more, for this reason.
+    /// It has ended, for this reason.
     Stopped(Error),
 }
 
@@ -57,7 +57,7 @@ impl Publisher {
         Reader { shared: Arc::clone(&self.shared) }
     }
 
-    /// Says that the fetches up to this number have begun. To be called before their requests leave.
+    /// Records that the fetches up to this number have begun. Call it before their requests leave.
     ///
     /// Release pairs with the acquire of [`Reader::fetches`]: a reader that sees the number has
     /// begun after this, so whatever it waits for must carry a higher one.
@@ -95,7 +95,7 @@ impl Publisher {
     }
 }
 
-/// Sees what is published, and can neither change nor delay it.
+/// Reads what is published. It cannot change or delay it.
 #[derive(Clone)]
 pub(crate) struct Reader {
     shared: Arc<Shared>,
@@ -116,7 +116,7 @@ impl Reader {
         Turn(self.shared.turn.load(Ordering::Acquire).checked_sub(1))
     }
 
-    /// Says from now on whether something was published since the call.
+    /// A receiver that reports every publication from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<RefresherStatus> {
         self.shared.changes.subscribe()
     }

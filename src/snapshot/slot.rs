@@ -11,7 +11,7 @@ use crate::freshness::{self, Bounds, Policy};
 
 /// Clock error tolerated before a trace id overrules the clock.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
-/// A trace id ages a value by no more than this.
+/// The most that a trace id ages a value by.
 const LONGEST_MISSED_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A value, and when it was asked for.
@@ -78,12 +78,12 @@ pub(crate) struct Asked {
     pub(crate) began: Stamp,
 }
 
-/// What a fetch brought for one slot.
+/// The answer of a fetch, for one slot.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The version that was asked about is still the present one.
     Unchanged(Version),
-    /// This is the present value. Without a version of its source it is numbered by its fetch.
+    /// This is the present value. If its source has no versions, its version is the fetch's number.
     Changed(NewValue),
     Failed(Box<Failure>),
 }

@@ -52,9 +52,9 @@ pub(crate) enum Verdict<'a> {
     ServeStale(&'a Stored),
     /// The error of the last fetch.
     Refuse(&'a Failure),
-    /// Neither: it is lazy, and a snapshot does not load it.
+    /// Nothing: the entry is lazy, and a snapshot does not load it.
     NotRequested,
-    /// Neither, yet: a fetch must end first.
+    /// Nothing yet: a fetch must end first.
     Wait,
 }
 
@@ -131,10 +131,11 @@ impl Stored {
 }
 
 impl Failure {
-    /// Whether a read takes this for an answer instead of waiting for another attempt.
+    /// Whether a read gets this error instead of waiting for another attempt.
     ///
-    /// A read waits for one attempt of its own invocation, and no longer than until that is slow. So
-    /// an outage costs an invocation a short wait, and the first invocation after it is well.
+    /// A read waits for one attempt of its own invocation, until the attempt succeeds, fails or turns
+    /// slow. So an outage costs an invocation one short wait, and the first invocation after it is well.
+    // guarantee 8
     fn answers(&self, policy: &Policy, Look { read, now, turn, .. }: Look) -> bool {
         self.fetch > read.after
             || read.kind != ReadKind::Forced
@@ -151,8 +152,8 @@ impl Failure {
         policy.max_age != Some(Duration::ZERO) && turn.0.is_some_and(|before| self.fetch > before)
     }
 
-    /// Whether reads get it without an attempt while it backs off. A new invocation may try what is
-    /// not throttled; where no invocation is known, the back-off alone says when.
+    /// Whether reads get the error without an attempt while the entry backs off: always for throttling,
+    /// and where no invocation is known, since a new invocation would allow an attempt.
     fn answers_while_backing_off(&self, turn: Turn) -> bool {
         turn.0.is_none() || self.is_throttled()
     }
