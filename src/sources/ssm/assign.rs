@@ -29,12 +29,12 @@ pub(super) fn assign<'a>(asked: &[&'a str], parameters: Vec<Parameter>) -> HashM
                 continue;
             }
             let (_, selector) = without_selector(name);
-            let matches = |index: &usize| {
-                // Asked for by name and by ARN, a parameter may be answered once for both.
-                let is_free = selectors.get(index).is_none_or(|&other| other == selector);
-                is_free && is_wanted(name, &left[*index], &left)
-            };
-            if let Some(index) = (0..left.len()).find(matches)
+            let matches = |index: &usize| is_wanted(name, &left[*index], &left);
+            let is_free = |index: &usize| !selectors.contains_key(index);
+            // Asked for by name and by ARN, a parameter may be answered once for both.
+            let is_shared = |index: &usize| selectors.get(index) == Some(&selector);
+            let mut matching = (0..left.len()).filter(matches);
+            if let Some(index) = matching.clone().find(is_free).or_else(|| matching.find(is_shared))
                 && let Some(found) = Found::new(left[index].clone())
             {
                 assigned.insert(name, found);
@@ -133,6 +133,12 @@ mod tests {
         assert_eq!(assigned(&["/x", arn], &[3]), versions([Some("3"), Some("3")]));
         let (name, arn) = ("/x:2", format!("{arn}:2"));
         assert_eq!(assigned(&[name, &arn], &[2]), versions([Some("2"), Some("2")]));
+    }
+
+    #[test]
+    fn a_name_and_its_arn_answered_one_by_one_leave_nothing_over() {
+        let asked = ["/x", "arn:aws:ssm:r:1:parameter/x", "/x:live"];
+        assert_eq!(assigned(&asked, &[3, 3, 2]), versions([Some("3"), Some("3"), Some("2")]));
     }
 
     #[test]
