@@ -82,7 +82,7 @@ async fn main() -> Result<(), Error> {
         feature = "ssm",
         feature = "testing"
     )),
-    allow(dead_code, unused_imports, rustdoc::broken_intra_doc_links)
+    allow(rustdoc::broken_intra_doc_links)
 )]
 
 mod cache;

@@ -405,6 +405,7 @@ fn hold_end(invocation: &Invocation, limit: Duration, now: Stamp) -> i64 {
 }
 
 impl Invocation {
+    #[cfg(any(test, feature = "runtime", feature = "testing"))]
     pub(crate) fn new(request_id: String, deadline: i64) -> Self {
         Self { request_id, deadline, tally: Tally::default() }
     }

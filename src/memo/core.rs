@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::loader::Loader;
 use super::store::{Bound, KeyState, Landed, Store};
-use super::tickets::{Place, Tickets, Voided};
+use super::tickets::{Tickets, Voided, Waiter};
 use crate::clock::{Clocks, Stamp};
 use crate::engine::{KeyAsked, MemoOptions};
 use crate::entry::Definition;
@@ -60,7 +60,7 @@ pub(super) struct Found<V> {
 
 /// A reader that must wait.
 pub(super) struct Joined {
-    pub(super) place: Place,
+    pub(super) waiter: Waiter,
     /// The key's last fetch failed.
     pub(super) failing: bool,
 }
@@ -157,7 +157,7 @@ where
             None => {
                 let state = self.store.peek(key);
                 let failing = state.is_some_and(|state| state.slot.failure().is_some());
-                Err(Joined { place: tickets.join(key), failing })
+                Err(Joined { waiter: tickets.join(key), failing })
             }
         }
     }

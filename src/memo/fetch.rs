@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use super::core::{MemoConfig, MemoCore};
 use super::landing::Fetched;
 use super::loader::Wish;
-use super::tickets::{Outcome, Ticket};
+use super::tickets::{Progress, Ticket};
 use crate::clock::{self, Clocks, Stamp};
 use crate::error::{Error, ErrorKind};
 use crate::refresher::{AnyMemo, FetchedKeys, PlannedKeys, blocking, retire};
@@ -78,10 +78,10 @@ where
 
     fn slow(&self, ticket: u64) {
         if let Some(ticket) = self.tickets().get(ticket) {
-            ticket.outcome.send_if_modified(|outcome| {
-                let pending = matches!(outcome, Outcome::Pending);
+            ticket.progress.send_if_modified(|progress| {
+                let pending = matches!(progress, Progress::Pending);
                 if pending {
-                    *outcome = Outcome::Slow;
+                    *progress = Progress::Slow;
                 }
                 pending
             });
@@ -114,10 +114,10 @@ where
 }
 
 /// A new attempt is not slow yet.
-fn restarted(outcome: &mut Outcome) -> bool {
-    let slow = matches!(outcome, Outcome::Slow);
+fn restarted(progress: &mut Progress) -> bool {
+    let slow = matches!(progress, Progress::Slow);
     if slow {
-        *outcome = Outcome::Pending;
+        *progress = Progress::Pending;
     }
     slow
 }
@@ -175,7 +175,7 @@ where
     ) -> Vec<(Option<Stored>, Result<crate::sources::Fetched<V>, Error>)> {
         // What is revalidated is what is stored now: it may be displaced meanwhile.
         let stored = |ticket: &Arc<Ticket<K>>| {
-            ticket.outcome.send_if_modified(restarted);
+            ticket.progress.send_if_modified(restarted);
             self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
         };
         let (stored, wishes) = blocking(|| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::core::{MemoConfig, MemoCore};
 use super::store::{KeyState, Landed};
-use super::tickets::{Outcome, Ticket};
+use super::tickets::{Progress, Ticket};
 use crate::engine::Landing;
 use crate::error::{Error, ErrorKind};
 use crate::freshness::{self, Bounds};
@@ -171,7 +171,7 @@ where
             tracing::warn!(memo = %definition.name, %error, "refresh failed");
         }
         let landed = Landed { state, began: landing.asked.began };
-        ticket.outcome.send_replace(Outcome::Landed(landed));
+        ticket.progress.send_replace(Progress::Landed(landed));
         retire(removed.into_iter().map(|it| Box::new(it) as _).collect());
     }
 
@@ -184,7 +184,7 @@ where
         let state = KeyState::new(slot, 0, &self.config.definition.policy, landing);
         let landed = Landed { state: Arc::new(state), began: landing.asked.began };
         self.tickets().lose(ticket.number);
-        ticket.outcome.send_replace(Outcome::Landed(landed));
+        ticket.progress.send_replace(Progress::Landed(landed));
     }
 
     /// The failure of a key's fetch. While there is a value to serve meanwhile, it backs off.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::core::{Found, Joined, KeyLook, MemoCore};
-use super::tickets::{Outcome, Voided};
+use super::tickets::{Progress, Voided};
 use super::{Connected, Memo};
 use crate::cache::Cache;
 use crate::error::Error;
@@ -114,19 +114,19 @@ where
     let mut status = reader.changes();
     loop {
         let look = KeyLook { read, turn: reader.turn(), slow: false };
-        let Joined { place, failing } = match core.join(key, look) {
+        let Joined { waiter, failing } = match core.join(key, look) {
             Ok(found) => return found.answer,
             Err(joined) => joined,
         };
-        let asked = core.asked(place.ticket, place.count, failing);
-        let _waiting = Leaving { waiting: Some(place.waiting), reader };
+        let asked = core.asked(waiter.ticket, waiter.count, failing);
+        let _waiting = Leaving { waiting: Some(waiter.waiting), reader };
         let told = refresher.tell(Message::Key { memo: Arc::clone(core) as _, asked }).await;
         told.map_err(|error| core.error(key, &error))?;
-        let mut outcome = place.outcome;
+        let mut progress = waiter.progress;
         let found = tokio::select! {
             // What has come is an answer even if there will be no other.
             biased;
-            found = core.wait(key, &mut outcome, KeyLook { turn: reader.turn(), ..look }) => found,
+            found = core.wait(key, &mut progress, KeyLook { turn: reader.turn(), ..look }) => found,
             stopped = status.wait_for(|it| matches!(it, RefresherStatus::Stopped(_))) => {
                 match stopped.as_deref() {
                     Ok(RefresherStatus::Stopped(error)) => return Err(core.error(key, error)),
@@ -149,22 +149,22 @@ where
     async fn wait(
         &self,
         key: &K,
-        outcome: &mut watch::Receiver<Outcome>,
+        progress: &mut watch::Receiver<Progress>,
         look: KeyLook,
     ) -> Option<Found<V>> {
         loop {
-            let now = outcome.borrow_and_update().clone();
+            let now = progress.borrow_and_update().clone();
             match now {
-                Outcome::Pending => {}
-                Outcome::Slow => {
+                Progress::Pending => {}
+                Progress::Slow => {
                     if let Some(found) = self.look(key, KeyLook { slow: true, ..look }) {
                         return Some(found);
                     }
                 }
-                Outcome::Landed(landed) => return self.accept(&landed, look),
+                Progress::Landed(landed) => return self.accept(&landed, look),
             }
             // The ticket has gone without an answer.
-            outcome.changed().await.ok()?;
+            progress.changed().await.ok()?;
         }
     }
 }

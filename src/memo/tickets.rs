@@ -21,7 +21,7 @@ const MOST_AHEAD: usize = 1024;
 
 /// The state of a ticket.
 #[derive(Clone)]
-pub(super) enum Outcome {
+pub(super) enum Progress {
     Pending,
     /// Its fetch has taken longer than reads of a failing key wait.
     Slow,
@@ -33,20 +33,20 @@ pub(super) struct Ticket<K> {
     pub(super) key: K,
     /// How many readers wait for it.
     pub(super) waiting: Arc<WaitCount>,
-    pub(super) outcome: watch::Sender<Outcome>,
+    pub(super) progress: watch::Sender<Progress>,
 }
 
 impl<K> Ticket<K> {
     fn has_landed(&self) -> bool {
-        matches!(*self.outcome.borrow(), Outcome::Landed(_))
+        matches!(*self.progress.borrow(), Progress::Landed(_))
     }
 }
 
-/// A reader's place at a ticket.
-pub(super) struct Place {
+/// A reader that waits at a ticket.
+pub(super) struct Waiter {
     pub(super) ticket: u64,
     pub(super) count: Arc<WaitCount>,
-    pub(super) outcome: watch::Receiver<Outcome>,
+    pub(super) progress: watch::Receiver<Progress>,
     pub(super) waiting: Waiting,
 }
 
@@ -62,15 +62,15 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     }
 
     /// Waits for a key: at the ticket it has, or at a new one.
-    pub(super) fn join(&mut self, key: &K) -> Place {
+    pub(super) fn join(&mut self, key: &K) -> Waiter {
         let ticket = match self.of_key(key) {
             Some(ticket) => ticket,
-            None => self.add(key.clone(), watch::Sender::new(Outcome::Pending)),
+            None => self.add(key.clone(), watch::Sender::new(Progress::Pending)),
         };
-        Place {
+        Waiter {
             ticket: ticket.number,
             count: Arc::clone(&ticket.waiting),
-            outcome: ticket.outcome.subscribe(),
+            progress: ticket.progress.subscribe(),
             waiting: ticket.waiting.waiting(),
         }
     }
@@ -79,7 +79,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     pub(super) fn ahead(&mut self, key: &K) -> Option<(u64, Arc<WaitCount>)> {
         let has_one = self.of_key(key).is_some();
         (!has_one && self.by_number.len() < MOST_AHEAD).then(|| {
-            let ticket = self.add(key.clone(), watch::Sender::new(Outcome::Pending));
+            let ticket = self.add(key.clone(), watch::Sender::new(Progress::Pending));
             (ticket.number, Arc::clone(&ticket.waiting))
         })
     }
@@ -120,7 +120,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
                 number: TICKETS.fetch_add(1, Ordering::Relaxed),
                 key: key.clone(),
                 waiting: Arc::clone(&ticket.waiting),
-                outcome: ticket.outcome.clone(),
+                progress: ticket.progress.clone(),
             };
             let again = self.insert(again);
             (again.number, Arc::clone(&again.waiting))
@@ -128,9 +128,9 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         Some(Voided { ticket: ticket.number, again })
     }
 
-    fn add(&mut self, key: K, outcome: watch::Sender<Outcome>) -> Arc<Ticket<K>> {
+    fn add(&mut self, key: K, progress: watch::Sender<Progress>) -> Arc<Ticket<K>> {
         let number = TICKETS.fetch_add(1, Ordering::Relaxed);
-        self.insert(Ticket { number, key, waiting: Arc::default(), outcome })
+        self.insert(Ticket { number, key, waiting: Arc::default(), progress })
     }
 
     fn insert(&mut self, ticket: Ticket<K>) -> Arc<Ticket<K>> {

@@ -38,6 +38,7 @@ pub(crate) struct Tools {
 }
 
 /// What the task can be told.
+#[cfg_attr(not(feature = "runtime"), expect(dead_code, reason = "Lambda is heard by `runtime`"))]
 pub(crate) enum Message {
     /// A read of one entry or, with `None`, of all cannot be served from the published state. The
     /// answer is the next state; a reader that it does not satisfy asks again. `waits` is false if the
@@ -52,7 +53,6 @@ pub(crate) enum Message {
     /// What the entry holds is wrong. Answered when no later read can get it.
     Invalidate { entry: usize, done: oneshot::Sender<()> },
     /// Handlers will say when they begin and when their responses have been sent. Fire and forget.
-    #[cfg(feature = "runtime")]
     HandlersTell,
     /// Answered when no later read can get what the invocation's trace id shows to be too old.
     HandlerBegan { invocation: Invoked, done: oneshot::Sender<()> },

@@ -129,7 +129,6 @@ impl Shell {
             Message::Invalidate { entry, done } => {
                 Event::Invalidate { entry, reply: self.reply(done) }
             }
-            #[cfg(feature = "runtime")]
             Message::HandlersTell => Event::HandlersTell,
             Message::HandlerBegan { invocation: Invoked { invocation, trace_time }, done } => {
                 Event::HandlerBegan { invocation, trace_time, reply: self.reply(done) }
