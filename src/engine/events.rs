@@ -59,7 +59,9 @@ pub(crate) enum Event {
         reply: Reply,
     },
     /// The environment has been restored from it.
-    Restored,
+    Restored {
+        reply: Reply,
+    },
     /// Which units their origin fetches together, and which tickets need no fetch any more.
     Planned {
         job: JobId,

@@ -54,7 +54,7 @@ pub(crate) enum Word {
     /// A SnapStart snapshot is about to be taken.
     Suspend(Reply),
     /// The environment has been restored from it.
-    Restored,
+    Restored(Reply),
     /// Sources have forgotten their connections.
     Reset,
 }
@@ -111,7 +111,7 @@ pub(crate) enum Phase {
     /// A snapshot is being taken: nothing is fetched.
     Suspended,
     /// Sources forget their connections: nothing is fetched.
-    Restoring,
+    Restoring(Reply),
 }
 
 /// An invocation that only one side has told of so far.
@@ -187,16 +187,18 @@ impl Life {
             Word::HoldOver => hold_over(phase, now, &mut steps),
             Word::Still { more } => self.still(phase, more, &mut steps),
             Word::Suspend(reply) => suspend(phase, reply, &mut steps),
-            Word::Restored => {
+            Word::Restored(reply) => {
                 abandon(phase, &mut steps);
                 steps.push(Step::Reset);
-                Phase::Restoring
+                Phase::Restoring(reply)
             }
-            Word::Reset if phase == Phase::Restoring => {
-                steps.push(Step::Reload);
-                self.rest()
-            }
-            Word::Reset => phase,
+            Word::Reset => match phase {
+                Phase::Restoring(reply) => {
+                    steps.extend([Step::Answer(reply), Step::Reload]);
+                    self.rest()
+                }
+                other => other,
+            },
         };
         steps
     }
@@ -210,7 +212,7 @@ impl Life {
         steps: &mut Vec<Step>,
     ) -> Phase {
         let next = match phase {
-            Phase::NeverFreezes | Phase::Suspending(_) | Phase::Suspended | Phase::Restoring => {
+            Phase::NeverFreezes | Phase::Suspending(_) | Phase::Suspended | Phase::Restoring(_) => {
                 steps.push(Step::Answer(extension));
                 return phase;
             }
@@ -319,7 +321,7 @@ impl Life {
 
 fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
     match phase {
-        Phase::NeverFreezes | Phase::Suspending(_) | Phase::Suspended | Phase::Restoring => phase,
+        Phase::NeverFreezes | Phase::Suspending(_) | Phase::Suspended | Phase::Restoring(_) => phase,
         Phase::Invoked { invocation: known, extension, .. }
         | Phase::ForReaders { invocation: known, extension }
         // While the extension holds there can be no other invocation: this is a retry of it.
@@ -346,11 +348,10 @@ fn began(phase: Phase, invocation: Invocation, steps: &mut Vec<Step>) -> Phase {
 /// for it may go on.
 fn abandon(phase: Phase, steps: &mut Vec<Step>) {
     let (invocation, reply) = match phase {
-        Phase::Free(Open::None | Open::Unheard(_))
-        | Phase::NeverFreezes
-        | Phase::Suspended
-        | Phase::Restoring => (None, None),
-        Phase::Suspending(reply) => (None, Some(reply)),
+        Phase::Free(Open::None | Open::Unheard(_)) | Phase::NeverFreezes | Phase::Suspended => {
+            (None, None)
+        }
+        Phase::Suspending(reply) | Phase::Restoring(reply) => (None, Some(reply)),
         Phase::Free(Open::ForInvoke(invocation) | Open::ForHandler(invocation))
         | Phase::Handler { invocation }
         | Phase::HandlerAlone { invocation } => (Some(invocation), None),
@@ -438,7 +439,7 @@ impl Phase {
             | Self::Free(_)
             | Self::Suspending(_)
             | Self::Suspended
-            | Self::Restoring => None,
+            | Self::Restoring(_) => None,
         }
     }
 
@@ -459,7 +460,7 @@ impl Phase {
             | Self::Free(Open::None | Open::Unheard(_))
             | Self::Suspending(_)
             | Self::Suspended
-            | Self::Restoring => None,
+            | Self::Restoring(_) => None,
         }
     }
 
@@ -503,7 +504,7 @@ impl Phase {
 
     /// Whether anything may be begun.
     pub(crate) fn may_fetch(&self) -> bool {
-        !matches!(self, Self::Suspending(_) | Self::Suspended | Self::Restoring)
+        !matches!(self, Self::Suspending(_) | Self::Suspended | Self::Restoring(_))
     }
 
     /// Whether the environment is held for readers alone, so that it matters when they leave.

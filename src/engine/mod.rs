@@ -230,7 +230,7 @@ impl Engine {
                 self.told(Word::Invoke(invocation, reply), now);
             }
             Event::Suspend { reply } => self.told(Word::Suspend(reply), now),
-            Event::Restored => self.told(Word::Restored, now),
+            Event::Restored { reply } => self.told(Word::Restored(reply), now),
             Event::Planned { job, batches, dropped } => self.planned(job, batches, dropped, now),
             Event::Fetched { job, calls, parts } => self.fetched(job, calls, parts, now),
             Event::KeysFetched { job, tickets } => self.keys_fetched(job, &tickets, now),

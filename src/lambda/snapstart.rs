@@ -37,7 +37,7 @@ impl SnapStartResource for Hooks {
 
     fn after_restore(&self) -> BoxFuture<'_, Result<(), lambda_runtime::Error>> {
         Box::pin(async {
-            self.0.refresher.tell(Message::Resume).await?;
+            self.0.refresher.ask(|done| Message::Resume { done }).await?;
             if let Err(error) = self.0.load(RESTORE_DEADLINE).await {
                 // Reads say so too, if it is still so then; a restore that fails helps nobody.
                 tracing::warn!(%error, "not everything could be fetched after the restore");

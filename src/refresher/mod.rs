@@ -62,8 +62,9 @@ pub(crate) enum Message {
     Invoke { invocation: Invoked, done: oneshot::Sender<()> },
     /// Drop all values. Answered when nothing is held and nothing in flight.
     Suspend { done: oneshot::Sender<()> },
-    /// Reconnect, and fetch all that was dropped. Fire and forget.
-    Resume,
+    /// Reconnect, and fetch all that was dropped. Answered when the sources have forgotten their
+    /// connections, so that fetches can begin.
+    Resume { done: oneshot::Sender<()> },
 }
 
 /// What the extension or the runtime says of an invocation.

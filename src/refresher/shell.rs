@@ -140,7 +140,7 @@ impl Shell {
                 Event::Invoke { invocation, trace_time, reply: self.reply(done) }
             }
             Message::Suspend { done } => Event::Suspend { reply: self.reply(done) },
-            Message::Resume => Event::Restored,
+            Message::Resume { done } => Event::Restored { reply: self.reply(done) },
         }
     }
 

@@ -150,7 +150,7 @@ impl Invocations {
     ///
     /// If the refresher has ended.
     pub async fn after_restore(&self) -> Result<(), Error> {
-        self.cache.refresher.tell(Message::Resume).await
+        self.cache.refresher.ask(|done| Message::Resume { done }).await
     }
 }
 

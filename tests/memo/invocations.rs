@@ -309,3 +309,21 @@ async fn before_a_snapshot_everything_is_dropped_and_after_the_restore_it_works_
     assert_eq!(early.await.unwrap().unwrap(), "1");
     assert_eq!(it.calls(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_invocation_right_after_a_restore_is_held_like_any_other() {
+    let it = Fixture::built(|builder| builder.mode(Mode::SnapStart), |memo| memo).await;
+    it.invocations.before_snapshot().await.unwrap();
+    it.invocations.after_restore().await.unwrap();
+    let invocation = it.invocations.next();
+    let invoked = invoke(&invocation);
+    invocation.handler_begins().await.unwrap();
+    it.source.behave(Behaviour::Hang);
+    let reader = it.reads("x");
+    settle().await;
+    assert_eq!(it.source.in_flight(), 1);
+    reader.abort();
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.source.in_flight(), 0, "in flight at a freeze");
+}

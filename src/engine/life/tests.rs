@@ -37,7 +37,7 @@ fn phases() -> Vec<(&'static str, Phase)> {
         ("NeverFreezes", Phase::NeverFreezes),
         ("Suspending", Phase::Suspending(RUNTIME)),
         ("Suspended", Phase::Suspended),
-        ("Restoring", Phase::Restoring),
+        ("Restoring", Phase::Restoring(RUNTIME)),
     ]
 }
 
@@ -54,7 +54,7 @@ fn name(phase: &Phase) -> &'static str {
         Phase::Cancelling { .. } => "Cancelling",
         Phase::Suspending(_) => "Suspending",
         Phase::Suspended => "Suspended",
-        Phase::Restoring => "Restoring",
+        Phase::Restoring(_) => "Restoring",
     }
 }
 
@@ -153,18 +153,17 @@ fn a_snapshot_drops_everything_and_a_restore_fetches_it_whatever_goes_on() {
                 | Phase::HandlerAlone { .. }
                 | Phase::NeverFreezes
                 | Phase::Suspended
-                | Phase::Restoring
         );
         assert_eq!(answered, usize::from(holds), "{heading}: nobody waits in vain");
         assert_eq!(life.phase, Phase::Suspending(NEW));
         assert_eq!(life.on(Word::Still { more: true }, NOW), [Step::Answer(NEW)]);
         assert_eq!(life.phase, Phase::Suspended);
-        assert_eq!(life.on(Word::Restored, NOW), [Step::Thaw, Step::Reset]);
-        assert_eq!(life.phase, Phase::Restoring);
-        assert_eq!(life.on(Word::Reset, NOW), [Step::Reload]);
+        assert_eq!(life.on(Word::Restored(NEW), NOW), [Step::Thaw, Step::Reset]);
+        assert_eq!(life.phase, Phase::Restoring(NEW));
+        assert_eq!(life.on(Word::Reset, NOW), [Step::Answer(NEW), Step::Reload]);
         assert_eq!(life.phase, rest, "{heading}");
         // A restore without a snapshot leaves nobody waiting either.
-        let restored = cell(&phase, Word::Restored);
+        let restored = cell(&phase, Word::Restored(NEW));
         assert!(restored.contains("reset sources"), "{heading}: {restored}");
         assert_eq!(restored.contains("answer"), holds, "{heading}: {restored}");
     }
@@ -226,7 +225,7 @@ fn an_invocation_is_closed_once() {
             Word::Still { more: false },
             Word::Suspend(NEW),
             Word::Still { more: false },
-            Word::Restored,
+            Word::Restored(NEW),
             Word::Reset,
         ];
         let steps: Vec<Step> =
