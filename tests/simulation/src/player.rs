@@ -1,0 +1,713 @@
+//! Plays a history: a cache on its clocks, and all that happens to it, one event after the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lambda_cache::testing::{Invocations, TestInvocation, kill_refresher};
+use lambda_cache::{Builder, Cache, Clock, Error, ErrorKind, Key, Memo, Mode, Value};
+use tokio::runtime::Runtime;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep};
+
+use crate::history::{
+    By, Clocks, Event, Freeze, History, How, Loading, Place, Setup, Target, Trace, What,
+};
+use crate::oracle::{Got, Oracle, Read};
+use crate::world::{Keys, True, When, World};
+
+/// A history that broke a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    pub rule: String,
+    /// The event at whose end that was seen.
+    pub event: usize,
+}
+
+/// What a history was worth.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Played {
+    pub events: usize,
+    pub reads: usize,
+    pub calls: u64,
+}
+
+/// Plays histories, one after the other.
+pub struct Simulator {
+    runtime: Runtime,
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+        Self { runtime }
+    }
+}
+
+impl Simulator {
+    /// Plays a history to its end, or until it breaks a rule.
+    pub fn play(&self, history: &History) -> Result<Played, Broken> {
+        self.runtime.block_on(async {
+            let mut player = Player::start(&history.setup).await;
+            for (number, &event) in history.events.iter().enumerate() {
+                let happened = player.happens(event).await;
+                let held = happened.and_then(|()| player.check());
+                held.map_err(|rule| Broken { rule, event: number })?;
+            }
+            let event = history.events.len();
+            player.end().await.map_err(|rule| Broken { rule, event })?;
+            Ok(player.played)
+        })
+    }
+}
+
+/// What tasks tell the player.
+#[derive(Default)]
+struct Told {
+    reads: Vec<Read>,
+    /// Entries that were invalidated: which, when that was asked, and when it was answered.
+    invalidated: Vec<(Target, When, When)>,
+}
+
+struct Player {
+    setup: Setup,
+    world: World,
+    oracle: Oracle,
+    cache: Cache,
+    invocations: Invocations,
+    entries: Vec<Key<u64>>,
+    memos: Vec<Memo<usize, u64>>,
+    told: Arc<Mutex<Told>>,
+    waiting: Vec<Waiting>,
+    /// Readers, the extension, the runtime. They end with the history.
+    tasks: JoinSet<()>,
+    going: Option<Going>,
+    last: Option<TestInvocation>,
+    /// The wall clock has lagged once.
+    lagged: bool,
+    began: Instant,
+    /// What makes fetches necessary: reads, invocations, freezes, what was found to be wrong.
+    reasons: u64,
+    played: Played,
+    /// Reads by tasks since the last invocation was over.
+    stray: bool,
+}
+
+/// A reader that waits.
+struct Waiting {
+    by: By,
+    what: What,
+    reader: AbortHandle,
+    /// From when on nothing was in its way.
+    since: Instant,
+}
+
+/// An invocation.
+struct Going {
+    test: TestInvocation,
+    made: True,
+    deadline: Instant,
+    /// When the cache first heard of it.
+    heard: Option<True>,
+    began: bool,
+    invoke: Option<Reply>,
+    /// The handler is over, with or without a response.
+    over: Option<Instant>,
+    response: Option<Reply>,
+}
+
+/// An answer that the extension or the runtime waits for.
+struct Reply {
+    task: AbortHandle,
+    since: Instant,
+}
+
+impl Going {
+    /// Whether a freeze may come.
+    fn is_over(&self, extension: bool) -> bool {
+        let mut replies = self.invoke.iter().chain(&self.response);
+        self.over.is_some() && (self.invoke.is_some() || !extension) && replies.all(Reply::has_come)
+    }
+}
+
+impl Reply {
+    fn has_come(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+impl Player {
+    async fn start(setup: &Setup) -> Self {
+        let world = World::new(&setup.things, setup.entries.len(), setup.batch);
+        let mode = match setup.place {
+            Place::Function { .. } => Mode::OnDemand,
+            Place::Server => Mode::ManagedInstance,
+        };
+        let mut builder = Builder::new()
+            .clock(world.clock.clone())
+            .mode(mode)
+            .seed(setup.seed)
+            .hold_limit(ms(setup.hold_limit))
+            .operation_timeout(ms(setup.timeout));
+        let mut entries = Vec::new();
+        for (number, &declared) in setup.entries.iter().enumerate() {
+            let asks = world.entry(declared.thing);
+            let mut entry = lambda_cache::sources::Entry::new(asks, |value: &u64| Ok(*value))
+                .name(format!("entry {number}"))
+                .stale_if_error(ms(declared.stale_if_error));
+            entry = match declared.max_age {
+                Some(age) => entry.max_age(ms(age)),
+                None => entry.once(),
+            };
+            if let Some(age) = declared.refresh_after {
+                entry = entry.refresh_after(ms(age));
+            }
+            if let Some(wait) = declared.wait_if_failing {
+                entry = entry.wait_if_failing(ms(wait));
+            }
+            if let Some(timeout) = declared.timeout {
+                entry = entry.timeout(ms(timeout));
+            }
+            entry = match declared.loading {
+                Loading::AtInit => entry,
+                Loading::InBackground => entry.in_background(),
+                Loading::Lazy => entry.lazy(),
+            };
+            entries.push(if declared.derived {
+                let world = world.clone();
+                builder.add(entry.derive(move |value: u64| {
+                    let world = world.clone();
+                    async move { world.derive(number, declared.thing, value).await }
+                }))
+            } else {
+                builder.add(entry)
+            });
+        }
+        let mut memos = Vec::new();
+        for (number, declared) in setup.memos.iter().enumerate() {
+            macro_rules! declare {
+                ($memo:expr) => {{
+                    let mut memo = $memo
+                        .max_entries(declared.max_entries)
+                        .max_age(ms(declared.max_age))
+                        .stale_if_error(ms(declared.stale_if_error))
+                        .cache_errors_for(ms(declared.cache_errors_for));
+                    if let Some(age) = declared.refresh_after {
+                        memo = memo.refresh_after(ms(age));
+                    }
+                    if let Some(timeout) = declared.timeout {
+                        memo = memo.timeout(ms(timeout));
+                    }
+                    memo.build()
+                }};
+            }
+            let name = format!("memo {number}");
+            memos.push(if declared.batched {
+                declare!(builder.memo_from(name, Keys { world: world.clone(), memo: number }))
+            } else {
+                let world = world.clone();
+                let look_up = move |thing: usize| {
+                    let world = world.clone();
+                    async move { world.look_up(number, thing).await }
+                };
+                declare!(builder.memo(name, look_up))
+            });
+        }
+        let cache = builder.spawn().await.expect("everything is well at init");
+        Self {
+            invocations: Invocations::new(&cache, &world.clock),
+            oracle: Oracle::new(setup),
+            setup: setup.clone(),
+            world,
+            cache,
+            entries,
+            memos,
+            told: Arc::default(),
+            waiting: Vec::new(),
+            tasks: JoinSet::new(),
+            going: None,
+            last: None,
+            lagged: false,
+            began: Instant::now(),
+            reasons: 0,
+            played: Played::default(),
+            stray: false,
+        }
+    }
+
+    async fn happens(&mut self, event: Event) -> Result<(), String> {
+        self.played.events += 1;
+        match event {
+            Event::Pass(time) => self.pass(time).await,
+            Event::Yield(times) => {
+                for _ in 0..times {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Event::Change(thing) => self.world.change(thing),
+            Event::Answers(thing, answers) => self.world.answers(thing, answers),
+            Event::Derives(entry, derives) => {
+                self.world.derives(entry, self.setup.entries[entry].thing, derives);
+            }
+            Event::Next { freeze, deadline, trace, retry } => {
+                self.next(freeze, deadline, trace, retry).await;
+            }
+            Event::Invoke => self.invoke(),
+            Event::Begin => self.begin().await?,
+            Event::Respond => self.respond(),
+            Event::Fail => self.fail(),
+            Event::Read(by, what) => self.read(by, what),
+            Event::Leave(reader) => {
+                if !self.waiting.is_empty() {
+                    let reader = self.waiting.swap_remove(reader % self.waiting.len());
+                    reader.reader.abort();
+                    self.disturbed();
+                }
+            }
+            Event::Invalidate(target) => self.invalidate(target),
+            Event::Freeze(freeze) => {
+                if self.setup.clocks != Clocks::WallLags {
+                    self.freeze(freeze);
+                }
+            }
+            Event::SetWall(by) => self.set_wall(by),
+            Event::Snapstart(freeze) => self.snapstart(freeze).await,
+            // Nobody is left to hear a trace id.
+            Event::Kill if self.setup.clocks == Clocks::WallLags => {}
+            Event::Kill => {
+                kill_refresher(&self.cache);
+                self.oracle.killed = true;
+                // A task ends when it is next run.
+                sleep(ms(1)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets time pass. A handler responds before its deadline.
+    async fn pass(&mut self, time: u64) {
+        let until = Instant::now() + ms(time);
+        let deadline = self.going.as_ref().filter(|going| going.over.is_none());
+        if let Some(deadline) = deadline.map(|going| going.deadline)
+            && deadline < until
+        {
+            tokio::time::sleep_until(deadline - ms(1)).await;
+            if self.going.as_ref().is_some_and(|going| going.began) {
+                self.respond();
+            } else {
+                self.fail();
+            }
+        }
+        tokio::time::sleep_until(until).await;
+    }
+
+    /// What the clocks see of a freeze.
+    fn freeze(&mut self, Freeze { lasts, seen }: Freeze) {
+        let seen = lasts * u64::from(seen.min(100)) / 100;
+        let clock = &self.world.clock;
+        match self.setup.clocks {
+            Clocks::Right => clock.advance(ms(lasts)),
+            Clocks::WallWanders => {
+                clock.advance(ms(lasts));
+                clock.step_back(ms(lasts - seen));
+            }
+            Clocks::MonotonicStops => {
+                clock.advance(ms(seen));
+                clock.freeze(ms(lasts - seen));
+            }
+            Clocks::WallLags => {
+                clock.freeze(ms(lasts));
+                if !self.lagged {
+                    self.lagged = true;
+                    clock.step_back(ms(lasts - seen));
+                }
+            }
+        }
+        self.disturbed();
+    }
+
+    fn set_wall(&mut self, by: i64) {
+        let clock = &self.world.clock;
+        let time = ms(by.unsigned_abs());
+        match self.setup.clocks {
+            Clocks::WallWanders if by < 0 => clock.step_back(time),
+            Clocks::WallWanders | Clocks::MonotonicStops if by > 0 => clock.step_forward(time),
+            Clocks::WallLags if by > 0 && self.lagged => clock.step_forward(time),
+            _ => return,
+        }
+        self.disturbed();
+    }
+
+    /// Something came in between: what was waited for may have to begin again.
+    fn disturbed(&mut self) {
+        self.reasons += 1;
+        let now = Instant::now();
+        for waiting in &mut self.waiting {
+            waiting.since = now;
+        }
+        if let Some(going) = &mut self.going {
+            for reply in going.invoke.iter_mut().chain(&mut going.response) {
+                reply.since = now;
+            }
+        }
+    }
+
+    async fn next(&mut self, freeze: Freeze, deadline: u64, trace: Trace, retry: bool) {
+        let Place::Function { extension, .. } = self.setup.place else { return };
+        if let Some(going) = &self.going {
+            // Bring it on by a step.
+            if extension && going.invoke.is_none() {
+                return self.invoke();
+            }
+            if going.over.is_none() {
+                return if going.began { self.respond() } else { self.fail() };
+            }
+            if !going.is_over(extension) {
+                return sleep(ms(1)).await;
+            }
+        }
+        self.freeze(freeze);
+        let made = self.world.now();
+        let again = self.last.take().filter(|_| retry && self.setup.clocks != Clocks::WallLags);
+        let mut test = again.unwrap_or_else(|| self.invocations.next());
+        let end = self.world.clock.now().wall() + ms(deadline);
+        test = test.deadline(end);
+        let truth = self.world.clock.true_now();
+        test = match trace {
+            _ if self.setup.clocks == Clocks::WallLags => test,
+            Trace::None => test.untraced(),
+            Trace::Genuine => test.traced_at(truth),
+            Trace::Forged(by) if by < 0 => test.traced_at(truth - ms(by.unsigned_abs())),
+            Trace::Forged(by) => test.traced_at(truth + ms(by.unsigned_abs())),
+        };
+        self.last = Some(test.clone());
+        self.stray = self.waiting.iter().any(|waiting| waiting.by == By::Task);
+        self.going = Some(Going {
+            test,
+            made,
+            deadline: Instant::now() + ms(deadline),
+            heard: None,
+            began: false,
+            invoke: None,
+            over: None,
+            response: None,
+        });
+    }
+
+    fn invoke(&mut self) {
+        let Place::Function { extension: true, .. } = self.setup.place else { return };
+        let now = self.world.now();
+        let Some(going) = self.going.as_mut().filter(|going| going.invoke.is_none()) else {
+            return;
+        };
+        let test = going.test.clone();
+        let task = self.tasks.spawn(async move { _ = test.invoke().await });
+        going.invoke = Some(Reply { task, since: Instant::now() });
+        going.heard.get_or_insert(now);
+        let delay = now - going.made;
+        self.oracle.trace_delayed(delay);
+        self.disturbed();
+    }
+
+    async fn begin(&mut self) -> Result<(), String> {
+        let Place::Function { tells, .. } = self.setup.place else { return Ok(()) };
+        let now = self.world.now();
+        let Some(going) = self.going.as_mut() else { return Ok(()) };
+        if going.began || going.over.is_some() {
+            return Ok(());
+        }
+        going.began = true;
+        if tells {
+            going.heard.get_or_insert(now);
+            let (test, delay) = (going.test.clone(), now - going.made);
+            self.oracle.trace_delayed(delay);
+            self.disturbed();
+            let began = Instant::now();
+            _ = test.handler_begins().await;
+            let held = began.elapsed();
+            if !held.is_zero() {
+                return Err(format!("a handler that begins is held back for {held:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn respond(&mut self) {
+        let Place::Function { tells, .. } = self.setup.place else { return };
+        let Some(going) = self.going.as_mut() else { return };
+        if !going.began || going.over.is_some() {
+            return;
+        }
+        going.over = Some(Instant::now());
+        self.waiting.retain(|waiting| {
+            if waiting.by == By::Handler {
+                waiting.reader.abort();
+            }
+            waiting.by != By::Handler
+        });
+        if tells {
+            let test = going.test.clone();
+            let task = self.tasks.spawn(async move { _ = test.handler_ends().await });
+            going.response = Some(Reply { task, since: Instant::now() });
+        }
+        self.disturbed();
+    }
+
+    fn fail(&mut self) {
+        let Some(going) = self.going.as_mut() else { return };
+        if !going.began {
+            going.over.get_or_insert(Instant::now());
+        }
+    }
+
+    fn read(&mut self, by: By, what: What) {
+        let handler = self.going.as_ref().filter(|going| going.began && going.over.is_none());
+        let serves = self.setup.place == Place::Server;
+        let lags = self.setup.clocks == Clocks::WallLags;
+        match by {
+            By::Handler if handler.is_none() && !serves => return,
+            // Nothing has told the time to these.
+            By::Task if lags && !serves => return,
+            _ => {}
+        }
+        self.stray |= by == By::Task;
+        let tells = matches!(self.setup.place, Place::Function { tells: true, .. });
+        let invocation = handler.filter(|_| tells && by == By::Handler);
+        let invocation = invocation.and_then(|going| going.heard);
+        let (cache, world, told) = (self.cache.clone(), self.world.clone(), Arc::clone(&self.told));
+        let (entries, memos) = (self.entries.clone(), self.memos.clone());
+        let reader = self.tasks.spawn(async move {
+            let began = world.when();
+            let got = get(&cache, &entries, &memos, what).await;
+            let ended = world.when();
+            let read = Read { what, began, invocation, ended, got };
+            told.lock().unwrap_or_else(PoisonError::into_inner).reads.push(read);
+        });
+        self.waiting.push(Waiting { by, what, reader, since: Instant::now() });
+        self.reasons += 1;
+    }
+
+    fn invalidate(&mut self, target: Target) {
+        let (cache, world, told) = (self.cache.clone(), self.world.clone(), Arc::clone(&self.told));
+        let (entries, memos) = (self.entries.clone(), self.memos.clone());
+        self.tasks.spawn(async move {
+            let asked = world.when();
+            let done = match target {
+                Target::Entry(entry) => cache.invalidate(entries[entry]).await,
+                Target::Key(memo, thing) => memos[memo].invalidate(thing).await,
+            };
+            if done.is_ok() {
+                let invalidated = (target, asked, world.when());
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.invalidated.push(invalidated);
+            }
+        });
+        self.disturbed();
+    }
+
+    async fn snapstart(&mut self, freeze: Freeze) {
+        let idle = self.going.is_none() && self.waiting.is_empty();
+        if !idle || self.setup.place == Place::Server || self.setup.clocks == Clocks::WallLags {
+            return;
+        }
+        if self.invocations.before_snapshot().await.is_ok() {
+            self.freeze(freeze);
+            _ = self.invocations.after_restore().await;
+        }
+    }
+
+    /// Whether a rule was broken.
+    fn check(&mut self) -> Result<(), String> {
+        let mut told =
+            std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner));
+        for (target, asked, heard) in told.invalidated.drain(..) {
+            self.oracle.invalidated(target, asked, heard);
+        }
+        for read in told.reads {
+            self.played.reads += 1;
+            self.oracle.judge(&self.world, &read)?;
+        }
+        self.waiting.retain(|waiting| !waiting.reader.is_finished());
+        self.check_waiting()?;
+        self.check_replies()?;
+        self.check_calls()
+    }
+
+    /// Nobody waits for longer than fetches take.
+    fn check_waiting(&self) -> Result<(), String> {
+        let handler_runs = self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
+        let bound = ms(3 * self.oracle.timeout + 1000);
+        for Waiting { by, what, since, .. } in &self.waiting {
+            let is_served = match self.setup.place {
+                Place::Server => true,
+                Place::Function { .. } => handler_runs && *by == By::Handler,
+            };
+            if is_served && since.elapsed() > bound {
+                return Err(format!("a reader has waited for {:?}: {what:?}", since.elapsed()));
+            }
+            if self.oracle.killed && since.elapsed() > ms(5) {
+                return Err(format!("a reader waits for a dead refresher: {what:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody is held for longer than the hold limit, and when nobody is, nothing is in flight.
+    fn check_replies(&self) -> Result<(), String> {
+        let Some(going) = &self.going else { return Ok(()) };
+        let Place::Function { extension, tells } = self.setup.place else { return Ok(()) };
+        let Some(over) = going.over else { return Ok(()) };
+        if self.oracle.killed {
+            return Ok(());
+        }
+        // Aborted jobs are waited for for a moment, and a fetch that INVOKE began has a time of its own.
+        let limit = ms(self.setup.hold_limit.max(250) + 20);
+        let mut replies = going.invoke.iter().chain(&going.response);
+        let holds = |reply: &Reply| {
+            let held = reply.since.max(over).elapsed();
+            (!reply.has_come() && held > limit).then_some(held)
+        };
+        if self.waiting.is_empty()
+            && let Some(held) = replies.find_map(holds)
+        {
+            return Err(format!("held for {held:?}"));
+        }
+        let is_free = going.is_over(extension) && going.response.is_some();
+        let in_flight = self.world.in_flight();
+        if tells && is_free && !self.stray && self.waiting.is_empty() && in_flight > 0 {
+            let over = over.elapsed();
+            return Err(format!(
+                "{in_flight} in flight where a freeze may come, {over:?} after the response"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Nothing is asked for more often than there is reason to.
+    fn check_calls(&mut self) -> Result<(), String> {
+        let passed = self.began.elapsed().as_millis() as u64;
+        let mut calls = 0;
+        for thing in 0..self.setup.things.len() {
+            let entries = self.setup.entries.iter().filter(|entry| entry.thing == thing);
+            let soft = entries.filter_map(|entry| {
+                let soft = entry.refresh_after.or(entry.max_age.map(|age| age * 3 / 4));
+                soft.filter(|_| entry.max_age != Some(0))
+            });
+            let soft = soft.min().unwrap_or(u64::MAX);
+            let (asked, lifetime) = self.world.thing(thing, |thing| (thing.calls, thing.lifetime));
+            let distance = (soft.min(lifetime) / 2).max(100);
+            let budget = 10 + 4 * self.reasons + passed / distance + passed / 400;
+            if asked > budget {
+                return Err(format!("thing {thing} was asked for {asked} times"));
+            }
+            calls += asked;
+        }
+        self.played.calls = calls;
+        Ok(())
+    }
+
+    /// Lets all that is left come to its end, in a world that is well.
+    async fn end(&mut self) -> Result<(), String> {
+        self.world.recover();
+        self.disturbed();
+        let patience = 3 * self.oracle.timeout + 1000;
+        if let Place::Function { extension, .. } = self.setup.place {
+            // Come to the end of the invocation.
+            for _ in 0..2000 {
+                if self.going.as_ref().is_none_or(|going| going.is_over(extension)) {
+                    break;
+                }
+                self.next(Freeze { lasts: 0, seen: 100 }, 0, Trace::None, false).await;
+                sleep(ms(20)).await;
+                self.check()?;
+            }
+            let freeze = Freeze { lasts: 1, seen: 100 };
+            self.next(freeze, 1_000_000, Trace::Genuine, false).await;
+            self.begin().await?;
+            self.invoke();
+            self.check()?;
+        }
+        // What was throttled may have to wait before it is tried again.
+        let mut things = 0..self.setup.things.len();
+        let throttled = things.any(|thing| self.world.thing(thing, |thing| thing.throttled));
+        sleep(ms(if throttled { 40_000 } else { 1000 })).await;
+        self.check()?;
+        for target in (0..self.entries.len()).map(Target::Entry) {
+            self.read(By::Handler, What::One(target, How::Get));
+        }
+        self.read(By::Handler, What::Snapshot);
+        let before = self.played.reads;
+        sleep(ms(patience)).await;
+        self.check()?;
+        if let Some(Waiting { what, .. }) = self.waiting.first() {
+            return Err(format!("a reader was forgotten: {what:?}"));
+        }
+        if self.played.reads <= before && !self.entries.is_empty() {
+            return Err("reads got nothing".into());
+        }
+        Ok(())
+    }
+}
+
+/// What a read gets.
+async fn get(
+    cache: &Cache,
+    entries: &[Key<u64>],
+    memos: &[Memo<usize, u64>],
+    what: What,
+) -> Vec<(Target, Got)> {
+    match what {
+        What::Snapshot => {
+            let snapshot = cache.snapshot().await;
+            let each = entries.iter().enumerate().map(|(number, &key)| {
+                let got = match snapshot.get(key) {
+                    Ok(&value) => Got::Value {
+                        value,
+                        age: snapshot.age(key).map_or(0, |age| age.as_millis() as u64),
+                        stale: snapshot.is_stale(key).unwrap_or_default(),
+                    },
+                    Err(error) => failed(&error),
+                };
+                (Target::Entry(number), got)
+            });
+            each.collect()
+        }
+        What::One(target, how) => {
+            let got = match (target, how) {
+                (Target::Entry(entry), How::Get) => cache.get(entries[entry]).await,
+                (Target::Entry(entry), How::Within(age)) => {
+                    cache.get_within(entries[entry], ms(age)).await
+                }
+                (Target::Entry(entry), How::Refresh) => cache.refresh(entries[entry]).await,
+                (Target::Key(memo, thing), How::Get | How::Within(_)) => {
+                    memos[memo].get(thing).await
+                }
+                (Target::Key(memo, thing), How::Refresh) => memos[memo].refresh(thing).await,
+            };
+            vec![(target, of(got))]
+        }
+    }
+}
+
+fn of(got: Result<Value<u64>, Error>) -> Got {
+    match got {
+        Ok(value) => Got::Value {
+            value: *value,
+            age: value.age().as_millis() as u64,
+            stale: value.is_stale(),
+        },
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> Got {
+    match error.kind() {
+        ErrorKind::NotLoaded => Got::NotLoaded,
+        ErrorKind::Stopped => Got::Stopped,
+        _ => Got::Error,
+    }
+}
