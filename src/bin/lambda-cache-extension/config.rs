@@ -18,7 +18,7 @@ use saphyr_parser::Marker;
 
 use self::mistakes::Mistakes;
 use self::yaml::Node;
-use crate::problem::Problem;
+use crate::messages::Problem;
 
 /// The most things that a file may declare: by aliases a short one could name any number.
 const MOST: usize = 10_000;

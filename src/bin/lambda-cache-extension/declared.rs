@@ -1,8 +1,6 @@
 //! What config.yaml declares, kept fresh and served as the Go extension serves it:
 //! `GET /<section>?name=<name>`.
 
-mod item;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::ready;
@@ -20,10 +18,9 @@ use secrecy::ExposeSecret;
 use crate::answer::{self, Answer, Response};
 use crate::config::{Declaration, Options, Section, Thing};
 use crate::http::{Endpoint, Refusal, query};
-use crate::problem::Problem;
+use crate::messages::{self, Problem};
 use crate::settings::Loading;
-use crate::unsent::unsent;
-use crate::words;
+use crate::unsent::why_unsent;
 
 /// What the Go extension says of everything that it cannot give.
 const NO_DATA: &str = "No data found";
@@ -117,8 +114,7 @@ fn add(builder: &mut Builder, declaration: Declaration, defaults: Defaults) -> K
                 Some((attribute, value)) => entry.sort_key(attribute, value),
                 None => entry,
             };
-            builder
-                .add(prepared(with(entry, name, options), |item| Answer::text(item::json(&item))))
+            builder.add(prepared(with(entry, name, options), |item| Answer::item(&item)))
         }
         Thing::Secret(secret) => {
             let entry = with(secrets_manager::secret(secret).bytes(), name, options);
@@ -189,7 +185,7 @@ impl Endpoint for Declared {
             return Err(Refusal::undeclared(NO_DATA, format!("{section}/{name}")));
         };
         match self.cache.get(key).await {
-            Ok(value) => Ok(answer::kept(&value, &value)),
+            Ok(value) => Ok(value.respond_cached(&value)),
             // The refresher's line in the log has the error.
             Err(error) => {
                 let (response, asked) = (failed(&error), error.entry());
@@ -206,7 +202,7 @@ fn no_data(status: StatusCode) -> Response {
 
 /// A client that looks at the body alone must not take the reason for the value.
 fn failed(error: &Error) -> Response {
-    let unsent = unsent(error);
+    let unsent = why_unsent(error);
     let status = match error.kind() {
         _ if unsent.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::NotFound => return no_data(StatusCode::OK),
@@ -227,7 +223,7 @@ fn failed(error: &Error) -> Response {
 /// Words as a header may have them.
 fn reason(words: &str) -> HeaderValue {
     let visible = |it: char| if it == ' ' || it.is_ascii_graphic() { it } else { '?' };
-    let words = words::in_yaml(words).into_owned();
+    let words = messages::in_yaml(words);
     let words: String = words.chars().map(visible).take(MOST_REASON).collect();
     HeaderValue::from_str(&words).unwrap_or(HeaderValue::from_static("unspeakable"))
 }

@@ -20,10 +20,10 @@ use self::failure::Failure;
 use self::parameters::Parameter;
 use self::request_limit::RequestLimit;
 use self::secrets::Secret;
-use crate::answer::{self, Answer, Response};
+use crate::answer::{Answer, Response};
 use crate::http::{Endpoint, Refusal, query};
+use crate::messages;
 use crate::settings::{OnDemandSettings, ServiceSettings};
-use crate::words;
 
 /// How much later than the time-out of a call the refresher's own is.
 const LATER: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ impl<R: Resource> Service<R> {
         let memo = cache.memo(R::NAME, move |wanted: R| {
             let (client, limit) = (client.clone(), limit.clone());
             async move {
-                let asked = format!("{} {:?}", R::OPERATION, words::beginning(&wanted.to_string()));
+                let asked = format!("{} {:?}", R::OPERATION, messages::quote(&wanted.to_string()));
                 Span::current().record("key", &asked);
                 let fetched = tokio::time::timeout(timeout, limit.run(wanted.fetch(&client))).await;
                 let found = fetched.unwrap_or_else(|_| Err(Failure::late(timeout)));
@@ -119,14 +119,14 @@ impl<R: Resource> Service<R> {
     async fn respond(&self, wanted: R, refresh: Refresh) -> Response {
         match self.read(&wanted, refresh).await {
             Ok(found) => match &*found {
-                Found::Answer(answer) => answer::kept(answer, &found),
+                Found::Answer(answer) => answer.respond_cached(&found),
                 Found::Nothing(failure) => failure.respond(),
             },
             // The refresher's line in the log has the error.
             Err(error) => {
                 let response = failure::respond(&error);
                 let (asked, status) = (wanted.to_string(), response.status().as_u16());
-                tracing::debug!(asked = words::beginning(&asked), status, "not served");
+                tracing::debug!(asked = messages::quote(&asked), status, "not served");
                 response
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Place;
 use super::mistakes::Mistakes;
 use super::yaml::{Content, Node};
-use crate::go;
+use crate::go_syntax;
 
 /// The longest name of a region; it is part of a host's name.
 const MOST_REGION: usize = 63;
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn duration(&self, mistakes: &mut Mistakes, name: &str) -> Option<Duration> {
-        self.parsed(mistakes, name, go::duration)
+        self.parsed(mistakes, name, go_syntax::duration)
     }
 
     /// The name of a region that there may be. Which there are AWS decides, and adds to.

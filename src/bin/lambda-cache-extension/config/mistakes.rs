@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Place;
-use crate::problem::Problem;
+use crate::messages::Problem;
 
 /// What is wrong with one file, each mistake once: what is wrong with an anchor's node is found
 /// wherever there is an alias of it.

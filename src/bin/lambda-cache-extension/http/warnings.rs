@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::words;
+use crate::messages;
 
 /// Of one kind there is at most one line in this time.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ impl Warnings {
             }
         });
         if is_first {
-            (self.0.write)(Line::One(warning, words::beginning(asked)));
+            (self.0.write)(Line::One(warning, messages::quote(asked)));
             tokio::spawn(self.clone().count(warning));
         }
     }

@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::answer::{Answer, Response};
-use crate::unsent::unsent;
+use crate::unsent::why_unsent;
 
 /// Why a service gave nothing.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ impl Failure {
             SdkError::ServiceError(said) => said_by_service(said.raw()),
             SdkError::TimeoutError(_) => timeout(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => timeout(),
-            SdkError::DispatchFailure(failure) => match unsent(&error) {
+            SdkError::DispatchFailure(failure) => match why_unsent(&error) {
                 Some(why) => internal(Some(&why)),
                 None if failure.is_user() => internal(None),
                 None => no_connection("Read Error"),
             },
             SdkError::ResponseError(_) => no_connection("Response Error"),
-            _ => internal(unsent(&error).as_deref()),
+            _ => internal(why_unsent(&error).as_deref()),
         };
         let code = error.code().unwrap_or_default().trim_end_matches("Exception");
         let why = match code.ends_with("NotFound") {
