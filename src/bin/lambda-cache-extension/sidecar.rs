@@ -50,7 +50,9 @@ impl Sidecar {
         };
         let defaults = Defaults { max_age: declared.max_age, loading };
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let entries = Declared::spawn(Cache::builder(&aws), declarations, defaults, &path).await;
+        let mut builder = Cache::builder(&aws);
+        let named = OnDemand::new(&mut builder, &sources::freeze_safe(&aws), &on_demand);
+        let entries = Declared::spawn(builder, declarations, defaults, &path).await;
         let entries = entries.map_err(|found| problems.extend(found));
         let (Some(declared_port), Some(on_demand_port), Ok(entries), []) =
             (declared_port, on_demand_port, entries, &*problems)
@@ -68,7 +70,6 @@ impl Sidecar {
             false => Guard::Anybody,
         };
         let entries = Arc::new(entries);
-        let named = OnDemand::new(entries.cache(), &sources::freeze_safe(&aws), &on_demand);
         let mut server = Server::new(Clients::new(max_clients));
         server.serve(declared_port, guard, Arc::clone(&entries));
         server.serve(on_demand_port, Guard::Token(token), Arc::new(named));

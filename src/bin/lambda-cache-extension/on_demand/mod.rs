@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_types::SdkConfig;
-use lambda_cache::{Cache, Error, Memo, Value};
+use lambda_cache::{Builder, Error, Memo, Value};
 use tokio::sync::Semaphore;
 use tracing::Span;
 
@@ -33,12 +33,13 @@ pub(crate) struct OnDemand {
 }
 
 impl OnDemand {
-    pub(crate) fn new(cache: &Cache, aws: &SdkConfig, settings: &OnDemandSettings) -> Self {
+    /// Declares the memos of both services.
+    pub(crate) fn new(builder: &mut Builder, aws: &SdkConfig, settings: &OnDemandSettings) -> Self {
         let ssm = aws_sdk_ssm::Client::new(aws);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(aws);
         Self {
-            parameters: Service::new(cache, ssm, settings, &settings.parameters),
-            secrets: Service::new(cache, secrets_manager, settings, &settings.secrets),
+            parameters: Service::new(builder, ssm, settings, &settings.parameters),
+            secrets: Service::new(builder, secrets_manager, settings, &settings.secrets),
         }
     }
 }
@@ -106,7 +107,7 @@ impl Cached {
 
 impl<O: Operation> Service<O> {
     fn new(
-        cache: &Cache,
+        builder: &mut Builder,
         client: O::Client,
         settings: &OnDemandSettings,
         service: &ServiceSettings,
@@ -114,7 +115,7 @@ impl<O: Operation> Service<O> {
         let OnDemandSettings { cache_size, max_bytes, not_found_ttl, .. } = *settings;
         let ServiceSettings { max_age, timeout } = *service;
         let limit = RequestLimit::new(settings.max_connections);
-        let memo = cache.memo(O::MEMO, move |operation: O| {
+        let memo = builder.memo(O::MEMO, move |operation: O| {
             let (client, limit) = (client.clone(), limit.clone());
             async move {
                 let call = format!("{} {:?}", O::NAME, messages::quote(&operation.to_string()));
@@ -140,8 +141,7 @@ impl<O: Operation> Service<O> {
             Some(max) => memo.max_bytes(max, |operation: &O, it| operation.size() + it.size()),
             None => memo,
         };
-        let memo = memo.build().expect("the settings have been checked");
-        Self { memo, not_found_ttl }
+        Self { memo: memo.build(), not_found_ttl }
     }
 
     async fn respond(&self, operation: &O, refresh: Refresh) -> Response {
