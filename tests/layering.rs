@@ -31,13 +31,10 @@ const SIDECAR: &[&str] = &[
     "config",
     "http",
     "answer",
-    "signals",
-    "command",
     "log",
-    "go",
-    "problem",
+    "messages",
     "unsent",
-    "words",
+    "go_syntax",
 ];
 
 #[test]

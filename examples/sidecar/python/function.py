@@ -1,6 +1,7 @@
 """Greets an account, with configuration that the sidecar keeps fresh.
 
-No SDK and no cache in here: each invocation asks, and gets nothing older than its max age.
+The function needs no SDK and no cache: each invocation asks the sidecar, and gets no value older than
+its max age.
 """
 
 import http.client
@@ -10,8 +11,8 @@ from urllib.parse import quote
 
 
 def connect(variable, port):
-    """A connection that opens at its first request, and is kept from one invocation to the next."""
-    # The sidecar gives a source five seconds, and then says what was wrong with it.
+    """A connection that opens at its first request, and stays open between invocations."""
+    # Longer than the five seconds after which the sidecar answers with an error.
     return http.client.HTTPConnection("localhost", int(os.environ.get(variable, port)), timeout=6)
 
 
@@ -21,23 +22,23 @@ named = connect("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", 2773)
 
 def handler(event, context):
     account = json.loads(get(declared, "/dynamodb?name=account"))
-    # For who may read what is named by the code and not by config.yaml.
+    # Reads by name, which config.yaml does not declare, need the token.
     token = {"X-Aws-Parameters-Secrets-Token": os.environ["AWS_SESSION_TOKEN"]}
     secret = json.loads(get(named, f"/secretsmanager/get?secretId={quote('/prod/key', safe='')}", token))
     return {
         "greeting": get(declared, f"/parameters?name={quote('/app/greeting', safe='')}"),
         "account": account,
-        # A version, to show that it was read. The secret itself stays in here.
+        # The version shows that the secret was read, without returning it.
         "key_version": secret["VersionId"],
     }
 
 
 def get(connection, path, headers=None):
-    """What the sidecar has for a path; an error if it has nothing."""
+    """The value that the sidecar serves at a path. Raises an error if there is none."""
     try:
         response, body = ask(connection, path, headers)
     except ConnectionError:
-        # It was closed while it was idle.
+        # The connection was closed while it was idle.
         response, body = ask(connection, path, headers)
     if response.status != 200 or body == "No data found":
         reason = response.getheader("x-lambda-cache-error", body)
@@ -51,6 +52,6 @@ def ask(connection, path, headers):
         response = connection.getresponse()
         return response, response.read().decode()
     except Exception:
-        # Part of an answer may still be on its way, so the next request opens it anew.
+        # Part of the answer may still arrive, so the next request needs a new connection.
         connection.close()
         raise

@@ -1,82 +1,74 @@
-//! What config.yaml declares, kept fresh and served as the Go extension serves it:
+//! Port 4000: the entries that config.yaml declares, served as the Go extension does:
 //! `GET /<section>?name=<name>`.
-
-mod item;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::ready;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use lambda_cache::sources::{AwsEntry, Entry, appconfig, dynamodb, s3, secrets_manager, ssm};
 use lambda_cache::{Builder, Cache, Error, ErrorKind, Key};
 use secrecy::ExposeSecret;
 
-use crate::answer::{self, Answer, Response};
-use crate::config::{Declaration, Options, Section, Thing};
+use crate::answer::{Answer, Response, wiped};
+use crate::config::{Declaration, Options, Resource, Section};
 use crate::http::{Endpoint, Refusal, query};
-use crate::problem::Problem;
+use crate::messages::{self, Problem};
 use crate::settings::Loading;
-use crate::unsent::unsent;
-use crate::words;
+use crate::unsent::why_unsent;
 
-/// What the Go extension says of everything that it cannot give.
+/// The Go extension's body if there is no value.
 const NO_DATA: &str = "No data found";
-/// Why there is none, where the source is to blame.
+/// The reason why a value could not be fetched.
 const ERROR: HeaderName = HeaderName::from_static("x-lambda-cache-error");
-/// The longest reason.
-const MOST_REASON: usize = 1024;
+const MAX_ERROR: usize = 1024;
 
-/// Where each thing is, by section and name.
-type Names = HashMap<Section, HashMap<String, Key<Answer>>>;
+/// Keys by section and name.
+type Keys = HashMap<Section, HashMap<String, Key<Answer>>>;
 
-/// What is not said of each thing.
+/// The max age of entries without one of their own, and when entries are first fetched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     pub(crate) max_age: Duration,
     pub(crate) loading: Loading,
 }
 
-/// The declared things of a cache.
+/// The declared entries, in their cache.
 #[derive(Debug)]
 pub(crate) struct Declared {
     cache: Cache,
-    names: Names,
+    keys: Keys,
 }
 
 impl Declared {
-    /// A cache that keeps what `declarations`, from the file at `path`, say.
+    /// Spawns a cache with the entries of the file at `path`.
     pub(crate) async fn spawn(
         mut builder: Builder,
         declarations: Vec<Declaration>,
         defaults: Defaults,
         path: &str,
     ) -> Result<Self, Vec<Problem>> {
-        let mut names: Names = HashMap::new();
-        let mut places = HashMap::new();
+        let mut keys: Keys = HashMap::new();
+        let mut positions = HashMap::new();
         for declaration in declarations {
-            let Declaration { section, name, place, .. } = declaration.clone();
-            places.insert(entry_name(section, &name), place);
+            let Declaration { section, name, position, .. } = declaration.clone();
+            positions.insert(entry_name(section, &name), position);
             let key = add(&mut builder, declaration, defaults);
-            names.entry(section).or_default().insert(name, key);
+            keys.entry(section).or_default().insert(name, key);
         }
-        match builder.spawn().await {
-            Ok(cache) => Ok(Self { cache, names }),
-            Err(error) => {
-                let problem = |error: &Error| {
-                    let place = error.entry().and_then(|entry| places.get(entry));
-                    match place {
-                        Some(place) => place.problem(path, error.to_string()),
-                        None => Problem::new(path, error.to_string()),
-                    }
-                };
-                Err(error.others().iter().map(problem).collect())
+        let problem = |error: &Error| {
+            let message = error.to_string();
+            match error.entry().and_then(|entry| positions.get(entry)) {
+                Some(position) => position.problem(path, message),
+                None => Problem::new(path, message),
             }
+        };
+        match builder.spawn().await {
+            Ok(cache) => Ok(Self { cache, keys }),
+            Err(error) => Err(error.others().iter().map(problem).collect()),
         }
     }
 
@@ -84,9 +76,9 @@ impl Declared {
         &self.cache
     }
 
-    /// Waits until everything has been fetched, or has failed, which the refresher logs.
+    /// Waits until each entry has been fetched or has failed. The refresher logs failures.
     pub(crate) async fn load(&self, deadline: Duration) {
-        let keys = self.names.values().flat_map(HashMap::values);
+        let keys = self.keys.values().flat_map(HashMap::values);
         let all = join_all(keys.map(|&key| self.cache.get(key)));
         if tokio::time::timeout(deadline, all).await.is_err() {
             tracing::warn!(?deadline, "not everything could be loaded at init");
@@ -94,87 +86,76 @@ impl Declared {
     }
 }
 
-/// How errors and the log call a thing.
+/// The name of an entry in errors and in the log.
 fn entry_name(section: Section, name: &str) -> String {
     format!("{}/{name}", section.as_str())
 }
 
 fn add(builder: &mut Builder, declaration: Declaration, defaults: Defaults) -> Key<Answer> {
-    let Declaration { section, name, thing, options, .. } = declaration;
-    let name = entry_name(section, &name);
-    let Defaults { max_age, loading } = defaults;
-    let options = (Options { max_age: options.max_age.or(Some(max_age)), ..options }, loading);
-    match thing {
-        Thing::Parameter(parameter) => {
-            let entry = with(ssm::parameter(parameter).secret(), name, options);
-            builder.add(prepared(entry, |text| {
-                Answer::text(answer::wiped(text.expose_secret().as_bytes().to_vec()))
+    let Declaration { section, name, resource, options, .. } = declaration;
+    let common = Common { name: entry_name(section, &name), options, defaults };
+    match resource {
+        Resource::Parameter(parameter) => {
+            let entry = common.apply(ssm::parameter(parameter).secret());
+            builder.add(served(entry, |text| {
+                Answer::text(wiped(text.expose_secret().as_bytes().to_vec()))
             }))
         }
-        Thing::Item { table, key, sort_key } => {
+        Resource::Item { table, key, sort_key } => {
             let entry = dynamodb::item(table).key(key.0, key.1);
-            let entry = match sort_key {
-                Some((attribute, value)) => entry.sort_key(attribute, value),
-                None => entry,
-            };
-            builder
-                .add(prepared(with(entry, name, options), |item| Answer::text(item::json(&item))))
+            let entry = set(entry, sort_key, |entry, (name, value)| entry.sort_key(name, value));
+            builder.add(served(common.apply(entry), |item| Answer::item(&item)))
         }
-        Thing::Secret(secret) => {
-            let entry = with(secrets_manager::secret(secret).bytes(), name, options);
-            builder.add(prepared(entry, |bytes| {
-                Answer::bytes(answer::wiped(bytes.expose_secret().to_vec()))
-            }))
+        Resource::Secret(secret) => {
+            let entry = common.apply(secrets_manager::secret(secret).bytes());
+            builder.add(served(entry, |bytes| Answer::bytes(wiped(bytes.expose_secret().to_vec()))))
         }
-        Thing::Object(uri) => {
-            builder.add(prepared(with(s3::object(uri), name, options), Answer::bytes))
-        }
-        Thing::Configuration { application, environment, configuration } => {
+        Resource::Object(uri) => builder.add(served(common.apply(s3::object(uri)), Answer::bytes)),
+        Resource::Configuration { application, environment, configuration } => {
             let entry = appconfig::configuration(application, environment, configuration);
-            builder.add(prepared(with(entry, name, options), Answer::bytes))
+            builder.add(served(common.apply(entry), Answer::bytes))
         }
     }
 }
 
-/// The entry with its name and options.
-fn with<D: AwsEntry, T>(
-    entry: Entry<D, T>,
+/// What entries of all sections have in common.
+struct Common {
     name: String,
-    (options, loading): (Options, Loading),
-) -> Entry<D, T> {
-    let Options { max_age, refresh_after, stale_if_error, timeout, region, role } = options;
-    let mut entry = match loading {
-        Loading::AtInit => entry.name(name).in_background(),
-        Loading::AtFirstRead => entry.name(name).lazy(),
-    };
-    if let Some(age) = max_age {
-        entry = entry.max_age(age);
-    }
-    if let Some(age) = refresh_after {
-        entry = entry.refresh_after(age);
-    }
-    if let Some(longer) = stale_if_error {
-        entry = entry.stale_if_error(longer);
-    }
-    if let Some(timeout) = timeout {
-        entry = entry.timeout(timeout);
-    }
-    if let Some(region) = region {
-        entry = entry.region(region);
-    }
-    if let Some(role) = role {
-        entry = entry.assume_role(role);
-    }
-    entry
+    options: Options,
+    defaults: Defaults,
 }
 
-/// The entry as its answer, made when its version changes.
-fn prepared<D, T>(entry: Entry<D, T>, prepare: fn(T) -> Answer) -> Entry<D, Answer>
+impl Common {
+    fn apply<D: AwsEntry, T>(self, entry: Entry<D, T>) -> Entry<D, T> {
+        let Self { name, options, defaults } = self;
+        let entry = entry.name(name).max_age(options.max_age.unwrap_or(defaults.max_age));
+        let entry = match defaults.loading {
+            Loading::AtInit => entry.in_background(),
+            Loading::AtFirstRead => entry.lazy(),
+        };
+        let entry = set(entry, options.refresh_after, Entry::refresh_after);
+        let entry = set(entry, options.stale_if_error, Entry::stale_if_error);
+        let entry = set(entry, options.timeout, Entry::timeout);
+        let entry = set(entry, options.region, Entry::region);
+        set(entry, options.role, Entry::assume_role)
+    }
+}
+
+/// The entry with an option, if that is given.
+fn set<E, V>(entry: E, option: Option<V>, setter: impl FnOnce(E, V) -> E) -> E {
+    match option {
+        Some(value) => setter(entry, value),
+        None => entry,
+    }
+}
+
+/// The entry with its answer as value, so that an answer is made once for each version.
+fn served<D, T>(entry: Entry<D, T>, answer: fn(T) -> Answer) -> Entry<D, Answer>
 where
     D: AwsEntry + 'static,
     T: Send + 'static,
 {
-    entry.derive(move |value| ready(Ok::<_, Infallible>(prepare(value))))
+    entry.derive(move |value| ready(Ok::<_, Infallible>(answer(value))))
 }
 
 impl Endpoint for Declared {
@@ -184,15 +165,15 @@ impl Endpoint for Declared {
         let (Some(section), Some(name)) = (section, name) else {
             return Err(Refusal::not_found());
         };
-        let names = Section::named(section).and_then(|section| self.names.get(&section));
-        let Some(&key) = names.and_then(|names| names.get(&*name)) else {
+        let keys = Section::named(section).and_then(|section| self.keys.get(&section));
+        let Some(&key) = keys.and_then(|keys| keys.get(&*name)) else {
             return Err(Refusal::undeclared(NO_DATA, format!("{section}/{name}")));
         };
         match self.cache.get(key).await {
-            Ok(value) => Ok(answer::kept(&value, &value)),
-            // The refresher's line in the log has the error.
+            Ok(value) => Ok(value.respond_cached(&value)),
+            // The refresher has logged the error.
             Err(error) => {
-                let (response, asked) = (failed(&error), error.entry());
+                let (response, asked) = (failure(&error), error.entry());
                 tracing::debug!(asked, status = response.status().as_u16(), "not served");
                 Ok(response)
             }
@@ -200,34 +181,30 @@ impl Endpoint for Declared {
     }
 }
 
-fn no_data(status: StatusCode) -> Response {
-    Answer::text(NO_DATA).respond(status)
-}
-
-/// A client that looks at the body alone must not take the reason for the value.
-fn failed(error: &Error) -> Response {
-    let unsent = unsent(error);
+/// The response for a failed read. The reason is in a header: a client that looks only at the body
+/// must not take it for a value.
+fn failure(error: &Error) -> Response {
+    let unsent = why_unsent(error);
     let status = match error.kind() {
         _ if unsent.is_some() => StatusCode::INTERNAL_SERVER_ERROR,
-        ErrorKind::NotFound => return no_data(StatusCode::OK),
+        ErrorKind::NotFound => return Answer::text(NO_DATA).respond(StatusCode::OK),
         ErrorKind::Throttled => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Denied | ErrorKind::Source | ErrorKind::Decode => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let mut response: hyper::Response<Full<Bytes>> = no_data(status);
-    let words = match unsent {
+    let reason = match unsent {
         Some(why) => format!("{why}; {error}"),
         None => error.to_string(),
     };
-    response.headers_mut().insert(ERROR, reason(&words));
+    let mut response = Answer::text(NO_DATA).respond(status);
+    response.headers_mut().insert(ERROR, header(&reason));
     response
 }
 
-/// Words as a header may have them.
-fn reason(words: &str) -> HeaderValue {
+/// The text as the value of a header, which is ASCII.
+fn header(text: &str) -> HeaderValue {
     let visible = |it: char| if it == ' ' || it.is_ascii_graphic() { it } else { '?' };
-    let words = words::in_yaml(words).into_owned();
-    let words: String = words.chars().map(visible).take(MOST_REASON).collect();
-    HeaderValue::from_str(&words).unwrap_or(HeaderValue::from_static("unspeakable"))
+    let text: String = messages::in_yaml(text).chars().map(visible).take(MAX_ERROR).collect();
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("?"))
 }

@@ -1,4 +1,4 @@
-//! The log: standard error, which Lambda puts into the function's. Each event is one line.
+//! The log: standard error, which Lambda adds to the function's log. Each event is one line.
 
 use std::io::{self, Write};
 use std::panic::PanicHookInfo;
@@ -10,9 +10,32 @@ use tracing_subscriber::fmt::format::{FmtSpan, JsonFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-use crate::words;
+use crate::messages;
 
-/// How much the log says, and how.
+/// The levels that the sidecar's own variable can name.
+pub(crate) const OWN_LEVELS: &[(&str, LevelFilter)] = &[
+    ("debug", LevelFilter::DEBUG),
+    ("info", LevelFilter::INFO),
+    ("warn", LevelFilter::WARN),
+    ("error", LevelFilter::ERROR),
+    ("none", LevelFilter::OFF),
+];
+
+/// The levels that Lambda's variable for the function can name.
+pub(crate) const FUNCTION_LEVELS: &[(&str, LevelFilter)] = &[
+    ("TRACE", LevelFilter::TRACE),
+    ("DEBUG", LevelFilter::DEBUG),
+    ("INFO", LevelFilter::INFO),
+    ("WARN", LevelFilter::WARN),
+    ("ERROR", LevelFilter::ERROR),
+    // The sidecar ends with an error, so its fatal events have that level.
+    ("FATAL", LevelFilter::ERROR),
+];
+
+/// The formats that Lambda's variable for the function can name.
+pub(crate) const FORMATS: &[(&str, LogFormat)] =
+    &[("Text", LogFormat::Text), ("JSON", LogFormat::Json)];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     pub(crate) level: LevelFilter,
@@ -22,59 +45,26 @@ pub(crate) struct LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     Text,
-    /// As Lambda's own JSON lines: `timestamp`, `level`, `message`, and an event's fields beside them.
+    /// As Lambda's own JSON lines: `timestamp`, `level`, `message`, and the event's fields beside them.
     Json,
 }
 
-/// The level that the sidecar's own variable names.
-pub(crate) fn own_level(text: &str) -> Result<LevelFilter, String> {
-    match &*text.to_ascii_lowercase() {
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        "error" => Ok(LevelFilter::ERROR),
-        "none" => Ok(LevelFilter::OFF),
-        _ => Err(format!("\"{text}\" is none of debug, info, warn, error and none")),
-    }
-}
-
-/// The level that Lambda's variable for the function names.
-pub(crate) fn function_level(text: &str) -> Result<LevelFilter, String> {
-    match &*text.to_ascii_lowercase() {
-        "trace" => Ok(LevelFilter::TRACE),
-        "debug" => Ok(LevelFilter::DEBUG),
-        "info" => Ok(LevelFilter::INFO),
-        "warn" => Ok(LevelFilter::WARN),
-        // The errors that the sidecar ends with are its fatal ones.
-        "error" | "fatal" => Ok(LevelFilter::ERROR),
-        _ => Err(format!("\"{text}\" is none of TRACE, DEBUG, INFO, WARN, ERROR and FATAL")),
-    }
-}
-
-/// The format that Lambda's variable for the function names.
-pub(crate) fn format(text: &str) -> Result<LogFormat, String> {
-    match &*text.to_ascii_lowercase() {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(format!("\"{text}\" is neither Text nor JSON")),
-    }
-}
-
-/// Logs our own events, at the settings' level. What libraries warn of is in our own errors too, so it
-/// is shown at debug only. Their lower levels are never shown: HTTP libraries log what they send and
-/// get there.
+/// Starts logging our own events at the level of `settings`.
+///
+/// Warnings of libraries are shown only at debug, since our own errors contain them. Their lower
+/// levels are never shown: HTTP libraries log what they send and receive.
 pub(crate) fn start(settings: LogSettings) {
     let LogSettings { level, format } = settings;
-    let of_libraries = match level >= LevelFilter::DEBUG {
+    let library_level = match level >= LevelFilter::DEBUG {
         true => LevelFilter::WARN,
         false => LevelFilter::ERROR,
     };
     let targets = Targets::new()
-        .with_default(level.min(of_libraries))
+        .with_default(level.min(library_level))
         .with_target("lambda_cache", level)
         .with_target("lambda_cache_extension", level);
-    // A refresh is a span at debug: it gets a line when it ends. Its duration is a field of its own, so
-    // the times at which the span was entered are left out.
+    // At debug each refresh is a span, and its line is written when it ends. The span has a field for
+    // its duration, so tracing-subscriber's own times are left out.
     let lines = fmt::layer()
         .with_writer(StandardError)
         .with_ansi(false)
@@ -88,18 +78,18 @@ pub(crate) fn start(settings: LogSettings) {
         }
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();
-    std::panic::set_hook(Box::new(panicked));
+    std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Logs where code panicked. The message is logged only if it is a fixed text: a formatted one may
-/// quote a value.
-fn panicked(panic: &PanicHookInfo<'_>) {
+/// Logs the location of a panic. Its message is logged only if it is a literal: a formatted one may
+/// contain a value.
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload().downcast_ref::<&'static str>();
     tracing::error!(place, message, "a panic");
 }
 
-/// Writes each line at once, so that nothing comes between its parts.
+/// Writes each line in one call, so that lines of different threads do not mix.
 #[derive(Clone, Copy)]
 struct StandardError;
 
@@ -112,11 +102,10 @@ impl MakeWriter<'_> for StandardError {
 }
 
 impl Write for StandardError {
-    /// Writes one line. What requests and services say is part of it, and must not begin another.
+    /// Writes one event. It may contain texts of clients and services, which must not start a line.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = String::from_utf8_lossy(bytes);
-        let line = line.strip_suffix('\n').unwrap_or(&line);
-        let line = words::on_one_line(&words::in_yaml(line)).into_owned() + "\n";
+        let event = String::from_utf8_lossy(bytes);
+        let line = messages::readable(event.strip_suffix('\n').unwrap_or(&event)) + "\n";
         io::stderr().write_all(line.as_bytes())?;
         Ok(bytes.len())
     }

@@ -1,44 +1,42 @@
-//! What the function's variables say: those of both extensions that this one takes over from, and a
-//! few of its own.
+//! [`Settings`] from environment variables: those of the two extensions that the sidecar replaces, and
+//! some of its own.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-use crate::go;
+use crate::go_syntax::{boolean, duration};
 use crate::http::Token;
 use crate::log::{self, LogFormat, LogSettings};
-use crate::problem::Problem;
+use crate::messages::Problem;
 
 const CONFIG: &str = "/var/task/config.yaml";
-/// What the function and the sidecar know and nobody else. With SnapStart there are no credentials in
-/// variables, and so no session token, but what its credentials are asked for with.
+/// Secrets that only the function and the sidecar have. With SnapStart there are no credentials in
+/// variables, and so no session token, but a token for fetching credentials.
 const TOKENS: [&str; 2] = ["AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a request to a service may take, unless its variable says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Everything that variables decide.
 pub(crate) struct Settings {
     pub(crate) config: ConfigFile,
     pub(crate) declared: DeclaredSettings,
     pub(crate) on_demand: OnDemandSettings,
-    /// The most connections that clients may have open.
+    /// Connections that clients may have open, on both ports together.
     pub(crate) max_clients: usize,
     pub(crate) log: LogSettings,
-    /// What clients prove themselves with.
+    /// What clients must send.
     pub(crate) token: Option<Token>,
 }
 
-/// Where config.yaml is.
+/// The path of config.yaml.
 pub(crate) enum ConfigFile {
-    /// Where the Go extension has it. It need not be there.
+    /// The Go extension's path. There may be no such file.
     Default(PathBuf),
+    /// The user's path. The file must exist.
     Chosen(PathBuf),
 }
 
-/// How what config.yaml declares is served.
+/// Settings for what config.yaml declares.
 pub(crate) struct DeclaredSettings {
     pub(crate) port: u16,
     pub(crate) requires_token: bool,
@@ -46,37 +44,36 @@ pub(crate) struct DeclaredSettings {
     pub(crate) loading: Loading,
 }
 
-/// When what config.yaml declares is first fetched.
+/// When declared entries are first fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loading {
     AtInit,
     AtFirstRead,
 }
 
-/// How what clients name themselves is served.
+/// Settings for what clients ask for by name.
 pub(crate) struct OnDemandSettings {
     pub(crate) port: u16,
     pub(crate) parameters: ServiceSettings,
     pub(crate) secrets: ServiceSettings,
-    /// The most things of each service that are kept; zero keeps none.
+    /// Entries cached for each service; zero caches none.
     pub(crate) cache_size: usize,
-    /// The most bytes that these may come to.
+    /// Bytes cached for each service.
     pub(crate) max_bytes: Option<u64>,
-    /// How long it is kept that there is no such thing.
+    /// How long a "not found" is cached.
     pub(crate) not_found_ttl: Duration,
-    /// The most requests that may be under way to each service.
+    /// Requests in flight to each service.
     pub(crate) max_connections: usize,
 }
 
 pub(crate) struct ServiceSettings {
     pub(crate) max_age: Duration,
-    /// How long a request may take.
+    /// For a fetch, with all its attempts.
     pub(crate) timeout: Duration,
 }
 
 impl Settings {
-    /// What `variable` gives by name, as settings; what is wrong goes to `problems`, with a default in
-    /// its place.
+    /// Reads variables with `variable`. Adds what is wrong to `problems`, and uses a default instead.
     pub(crate) fn read(
         variable: impl Fn(&str) -> Option<String>,
         problems: &mut Vec<Problem>,
@@ -86,21 +83,21 @@ impl Settings {
             Some(path) => ConfigFile::Chosen(path.into()),
             None => ConfigFile::Default(CONFIG.into()),
         };
-        let loading = match variables.read("CACHE_EXTENSION_INIT_STARTUP", go::boolean, false) {
+        let loading = match variables.read("CACHE_EXTENSION_INIT_STARTUP", boolean, false) {
             true => Loading::AtInit,
             false => Loading::AtFirstRead,
         };
         let declared = DeclaredSettings {
             port: variables.read("LAMBDA_CACHE_PORT", port, 4000),
-            requires_token: variables.read("LAMBDA_CACHE_REQUIRE_TOKEN", go::boolean, false),
-            max_age: variables.read("CACHE_EXTENSION_TTL", go::duration, Duration::from_secs(3600)),
+            requires_token: variables.read("LAMBDA_CACHE_REQUIRE_TOKEN", boolean, false),
+            max_age: variables.read("CACHE_EXTENSION_TTL", duration, Duration::from_secs(3600)),
             loading,
         };
         let on_demand = variables.on_demand();
         if declared.port == on_demand.port {
             let message = format!("both ports are {}", declared.port);
-            let place = "LAMBDA_CACHE_PORT, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
-            variables.problems.push(Problem::new(place, message));
+            let names = "LAMBDA_CACHE_PORT, PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+            variables.problems.push(Problem::new(names, message));
         }
         Self {
             config,
@@ -119,7 +116,7 @@ struct Variables<'a, F> {
 }
 
 impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
-    /// A variable, unless it is not set, or empty.
+    /// The value of a variable that is set and not empty.
     fn get(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
@@ -135,13 +132,15 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         }
     }
 
-    /// The function's own settings, those of Lambda's logging controls, hold for the sidecar unless it
-    /// has a level of its own.
+    /// As Lambda's logging controls say for the function, unless the sidecar's own variable sets a
+    /// level.
     fn log(&mut self) -> LogSettings {
-        let level = self.read("AWS_LAMBDA_LOG_LEVEL", log::function_level, LevelFilter::INFO);
+        let level = one_of(log::FUNCTION_LEVELS);
+        let level = self.read("AWS_LAMBDA_LOG_LEVEL", level, LevelFilter::INFO);
+        let own_level = one_of(log::OWN_LEVELS);
         LogSettings {
-            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", log::own_level, level),
-            format: self.read("AWS_LAMBDA_LOG_FORMAT", log::format, LogFormat::Text),
+            level: self.read("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", own_level, level),
+            format: self.read("AWS_LAMBDA_LOG_FORMAT", one_of(log::FORMATS), LogFormat::Text),
         }
     }
 
@@ -149,18 +148,15 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         let is_enabled =
             self.read("PARAMETERS_SECRETS_EXTENSION_CACHE_ENABLED", any_case_boolean, true);
         let cache_size = self.read("PARAMETERS_SECRETS_EXTENSION_CACHE_SIZE", number, 1000);
+        let connections = "PARAMETERS_SECRETS_EXTENSION_MAX_CONNECTIONS";
         OnDemandSettings {
             port: self.read("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT", port, 2773),
             parameters: self.service("SSM_PARAMETER_STORE"),
             secrets: self.service("SECRETS_MANAGER"),
             cache_size: if is_enabled { cache_size } else { 0 },
-            max_bytes: self.read("LAMBDA_CACHE_MAX_BYTES", some_bytes, None),
+            max_bytes: self.read("LAMBDA_CACHE_MAX_BYTES", bytes, None),
             not_found_ttl: self.read("LAMBDA_CACHE_NOT_FOUND_TTL", seconds, Duration::ZERO),
-            max_connections: self.read(
-                "PARAMETERS_SECRETS_EXTENSION_MAX_CONNECTIONS",
-                at_least_one,
-                3,
-            ),
+            max_connections: self.read(connections, at_least_one, 3),
         }
     }
 
@@ -168,12 +164,15 @@ impl<F: Fn(&str) -> Option<String>> Variables<'_, F> {
         let millis = |text: &str| number(text).map(|it| Duration::from_millis(it as u64));
         let max_age = self.read(&format!("{prefix}_TTL"), seconds, Duration::from_secs(300));
         let timeout = self.read(&format!("{prefix}_TIMEOUT_MILLIS"), millis, Duration::ZERO);
-        ServiceSettings { max_age, timeout: if timeout.is_zero() { TIMEOUT } else { timeout } }
+        ServiceSettings {
+            max_age,
+            timeout: if timeout.is_zero() { DEFAULT_TIMEOUT } else { timeout },
+        }
     }
 }
 
 fn number(text: &str) -> Result<usize, String> {
-    // `parse` takes a sign as well.
+    // `parse` would accept a sign.
     let digits = text.bytes().all(|it| it.is_ascii_digit());
     let number = digits.then(|| text.parse::<u32>().ok()).flatten();
     number.map(|it| it as usize).ok_or_else(|| format!("\"{text}\" is not a whole number"))
@@ -183,13 +182,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number(text).map(|it| Duration::from_secs(it as u64))
 }
 
-fn some_bytes(text: &str) -> Result<Option<u64>, String> {
+fn bytes(text: &str) -> Result<Option<u64>, String> {
     at_least_one(text).map(|it| Some(it as u64))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match number(text)? {
-        0 => Err("0 is too few".to_owned()),
+        0 => Err("0 is less than 1".to_owned()),
         number => Ok(number),
     }
 }
@@ -200,8 +199,18 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 fn any_case_boolean(text: &str) -> Result<bool, String> {
-    go::boolean(&text.to_ascii_lowercase())
-        .map_err(|_| format!("\"{text}\" is neither true nor false"))
+    boolean(&text.to_ascii_lowercase()).map_err(|_| format!("\"{text}\" is neither true nor false"))
+}
+
+/// A parser for one of these names, in any case.
+fn one_of<T: Copy>(names: &'static [(&str, T)]) -> impl Fn(&str) -> Result<T, String> {
+    move |text| match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+        Some(&(_, value)) => Ok(value),
+        None => {
+            let names: Vec<_> = names.iter().map(|&(name, _)| name).collect();
+            Err(format!("\"{text}\" is not one of {}", names.join(", ")))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -219,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_everything_is_as_with_the_extensions_before() {
+    fn without_variables_the_defaults_are_those_of_the_replaced_extensions() {
         for variables in [&[][..], &[("CACHE_EXTENSION_TTL", ""), ("LAMBDA_CACHE_CONFIG", "")]] {
             let (settings, problems) = read(variables);
             assert_eq!(problems, [""; 0]);
@@ -237,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_read_as_those_extensions_read_them() {
+    fn variables_are_parsed_as_the_replaced_extensions_do() {
         let (settings, problems) = read(&[
             ("LAMBDA_CACHE_CONFIG", "/tmp/x.yaml"),
             ("LAMBDA_CACHE_REQUIRE_TOKEN", "1"),
@@ -264,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_as_lambda_has_it_unless_the_sidecar_has_a_level_of_its_own() {
+    fn the_log_follows_lambdas_settings_unless_the_sidecar_has_its_own_level() {
         let log = |variables: &[(&str, &str)]| {
             let (settings, problems) = read(variables);
             assert_eq!(problems, [""; 0]);
@@ -288,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_at_once() {
+    fn all_problems_are_reported_at_once() {
         let wrong = [
             ("CACHE_EXTENSION_TTL", "5 minutes"),
             ("CACHE_EXTENSION_INIT_STARTUP", "yes"),
@@ -310,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn one_port_cannot_serve_both() {
+    fn both_ports_must_not_be_the_same() {
         let (_, problems) = read(&[("LAMBDA_CACHE_PORT", "2773")]);
         assert_eq!(problems.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! [`Sidecar`]: the cache and what serves it, from start to end.
+//! [`Sidecar`]: the cache and its HTTP server, from start to end.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,18 +13,16 @@ use lambda_cache::{Cache, ExternalExtension, Mode, sources};
 use crate::config::{self, Declaration};
 use crate::declared::{Declared, Defaults};
 use crate::http::{Clients, Guard, Listener, Server};
+use crate::messages::Problem;
 use crate::on_demand::OnDemand;
-use crate::problem::Problem;
 use crate::settings::{ConfigFile, Loading, Settings};
-use crate::signals::Signals;
 use crate::unsent::NO_REGION;
 
-/// How long init may take to load what is declared: Lambda gives it ten seconds.
+/// How long init waits for declared entries. Lambda allows init ten seconds.
 const INIT_DEADLINE: Duration = Duration::from_secs(8);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A cache that is being served.
 pub(crate) struct Sidecar {
     declared: Arc<Declared>,
     loading: Loading,
@@ -32,69 +30,65 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Begins to serve, unless there are `problems`, or more turn up: then it gives all of them.
+    /// Starts serving, unless there are `problems`. Returns those, and all further ones.
     pub(crate) async fn start(
         settings: Settings,
         mut problems: Vec<Problem>,
     ) -> Result<Self, Vec<Problem>> {
         let Settings { config, declared, on_demand, max_clients, token, .. } = settings;
         let (path, declarations) = read(config, &mut problems);
-        let mut or_problem = |listener: Result<_, _>| listener.map_err(|it| problems.push(it)).ok();
-        let first = or_problem(listen(declared.port, "LAMBDA_CACHE_PORT").await);
-        let port_variable = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
-        let second = or_problem(listen(on_demand.port, port_variable).await);
+        let mut listening = |listener: Result<_, _>| listener.map_err(|it| problems.push(it)).ok();
+        let declared_port = listening(listen(declared.port, "LAMBDA_CACHE_PORT").await);
+        let variable = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
+        let on_demand_port = listening(listen(on_demand.port, variable).await);
         let loading = match Mode::detect() {
-            // What is fetched before a snapshot lies in it, maybe for days, and is too old after the
-            // restore.
+            // A value in the snapshot would be too old after the restore.
             Mode::SnapStart => Loading::AtFirstRead,
-            // Only for what else is wrong.
+            // Spawning only finds further problems.
             _ if !problems.is_empty() => Loading::AtFirstRead,
             _ => declared.loading,
         };
         let defaults = Defaults { max_age: declared.max_age, loading };
         let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let things = Declared::spawn(Cache::builder(&aws), declarations, defaults, &path).await;
-        let things = things.map_err(|found| problems.extend(found));
-        let (Some(first), Some(second), Ok(things), []) = (first, second, things, &*problems)
+        let mut builder = Cache::builder(&aws);
+        let named = OnDemand::new(&mut builder, &sources::freeze_safe(&aws), &on_demand);
+        let entries = Declared::spawn(builder, declarations, defaults, &path).await;
+        let entries = entries.map_err(|found| problems.extend(found));
+        let (Some(declared_port), Some(on_demand_port), Ok(entries), []) =
+            (declared_port, on_demand_port, entries, &*problems)
         else {
             return Err(problems);
         };
-        let things = Arc::new(things);
-        let mut server = Server::new(Clients::new(max_clients));
         if aws.region().is_none() {
             tracing::warn!("{NO_REGION}");
         }
         if token.is_none() {
-            tracing::warn!("AWS_SESSION_TOKEN is not set: whoever has to show a token is refused");
+            tracing::warn!("AWS_SESSION_TOKEN is not set: requests that need a token are refused");
         }
         let guard = match declared.requires_token {
             true => Guard::Token(token.clone()),
             false => Guard::Anybody,
         };
-        let named = OnDemand::new(things.cache(), &sources::freeze_safe(&aws), &on_demand);
-        server.serve(first, guard, Arc::clone(&things));
-        server.serve(second, Guard::Token(token), Arc::new(named));
+        let entries = Arc::new(entries);
+        let mut server = Server::new(Clients::new(max_clients));
+        server.serve(declared_port, guard, Arc::clone(&entries));
+        server.serve(on_demand_port, Guard::Token(token), Arc::new(named));
         tracing::info!(declared = declared.port, on_demand = on_demand.port, "serving");
-        Ok(Self { declared: things, loading, server })
+        Ok(Self { declared: entries, loading, server })
     }
 
-    /// Works as an extension, until Lambda or a signal wants it to end.
-    pub(crate) async fn run(
-        mut self,
-        extension: ExternalExtension,
-        mut signals: Signals,
-    ) -> Result<(), BoxError> {
-        let work = async {
+    /// Works as an extension until Lambda ends it.
+    pub(crate) async fn run(mut self, extension: ExternalExtension) -> Result<(), BoxError> {
+        let events = async {
             if self.loading == Loading::AtInit {
                 self.declared.load(INIT_DEADLINE).await;
             }
             extension.run(self.declared.cache()).await
         };
         tokio::select! {
-            result = work => result,
-            // The panic hook has logged where.
+            end = events => end,
+            // The panic hook has logged the location.
             _panic = self.server.failed() => Err("the HTTP server panicked".into()),
-            () = signals.told() => Ok(()),
         }
     }
 }
@@ -103,7 +97,7 @@ impl Sidecar {
 pub(crate) async fn check(path: &Path) -> Vec<Problem> {
     let mut problems = Vec::new();
     let (path, declarations) = read(ConfigFile::Chosen(path.to_owned()), &mut problems);
-    // Nothing is asked for, so any region will do.
+    // Any region will do, since nothing is fetched.
     let aws = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("us-east-1"))
@@ -114,7 +108,7 @@ pub(crate) async fn check(path: &Path) -> Vec<Problem> {
     problems
 }
 
-/// A config.yaml's path, and what it declares.
+/// The path of a config.yaml, and what it declares.
 fn read(config: ConfigFile, problems: &mut Vec<Problem>) -> (String, Vec<Declaration>) {
     let (path, may_be_missing) = match config {
         ConfigFile::Default(path) => (path, true),

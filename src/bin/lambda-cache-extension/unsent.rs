@@ -1,6 +1,6 @@
-//! Why a call to AWS could not even be sent: something is missing here, or cannot be.
+//! Why a call to AWS was not even sent: something that it needs is missing or invalid here.
 //!
-//! The SDK reports most of this as a failed dispatch, as it does connections that break.
+//! The SDK reports most of this as a failed dispatch, as it does broken connections.
 
 use std::error::Error as StdError;
 
@@ -9,17 +9,17 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::error::metadata::ErrorMetadata;
 
 pub(crate) const NO_REGION: &str =
-    "no region, or none that can be: set AWS_REGION, or `region` of what is declared";
+    "no region, or an invalid one: set AWS_REGION, or `region` in config.yaml";
 const NO_CREDENTIALS: &str =
     "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as Lambda does";
-const NO_ENDPOINT: &str = "no endpoint that can be: check AWS_ENDPOINT_URL";
-/// What an `SdkError` says of a request that it could not make. Its type depends on the operation.
+const NO_ENDPOINT: &str = "an invalid endpoint: check AWS_ENDPOINT_URL";
+/// The text of an `SdkError` for a request that it could not build. Its type depends on the operation.
 const NO_REQUEST: &str = "failed to construct request";
 
-/// What kept the call from being sent, if `error` is of one that was not.
-pub(crate) fn unsent(error: &(dyn StdError + 'static)) -> Option<String> {
+/// What kept a call from being sent; `None` if `error` is about a call that was sent.
+pub(crate) fn why_unsent(error: &(dyn StdError + 'static)) -> Option<String> {
     let causes = || std::iter::successors(Some(error), |&it| it.source());
-    // STS has refused a role.
+    // STS has answered: it refuses the role.
     if causes().any(|it| it.is::<ErrorMetadata>()) {
         return None;
     }
@@ -32,7 +32,7 @@ pub(crate) fn unsent(error: &(dyn StdError + 'static)) -> Option<String> {
     {
         return None;
     }
-    // The errors themselves are of types that are not public.
+    // The types of these errors are private to the SDK, so only their texts tell them apart.
     let mentions = |word| reason.to_ascii_lowercase().contains(word);
     Some(if mentions("region") {
         format!("{NO_REGION}: {reason}")
@@ -43,7 +43,7 @@ pub(crate) fn unsent(error: &(dyn StdError + 'static)) -> Option<String> {
     })
 }
 
-/// Whether it is a failed dispatch, and not for want of a connection.
+/// Whether a dispatch failed for another reason than its connection.
 fn is_before_sending(error: &(dyn StdError + 'static)) -> bool {
     let failure = error.downcast_ref::<ConnectorError>();
     failure.is_some_and(|it| it.is_other() && it.as_other().is_none())

@@ -29,8 +29,8 @@ fn read(text: &str) -> (Vec<Declaration>, Vec<String>) {
     (declarations, problems.iter().map(ToString::to_string).collect())
 }
 
-/// What a file declares in which nothing is wrong.
-fn right(text: &str) -> Vec<Declaration> {
+/// The declarations of a file without mistakes.
+fn valid(text: &str) -> Vec<Declaration> {
     let (declarations, problems) = read(text);
     assert_eq!(problems, [""; 0]);
     declarations
@@ -41,8 +41,8 @@ fn problems(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_go_extensions_own_file_is_read_as_it_is() {
-    let declarations = right(GO);
+fn the_go_extensions_own_file_is_accepted() {
+    let declarations = valid(GO);
     let expected = [
         ("parameters", "CacheExtensions_Parameter1"),
         ("parameters", "/aws/reference/secretsmanager/secret_info"),
@@ -50,13 +50,15 @@ fn the_go_extensions_own_file_is_read_as_it_is() {
     ];
     assert_eq!(names(&declarations), expected);
     assert_eq!(declarations[0].options.region.as_deref(), Some("us-west-2"));
-    let Thing::Item { table, key, sort_key } = &declarations[2].thing else { panic!("no item") };
+    let Resource::Item { table, key, sort_key } = &declarations[2].resource else {
+        panic!("no item")
+    };
     assert_eq!((&**table, key), ("DynamoDbTable", &("pKey".to_owned(), "pKey1".into())));
     assert_eq!(sort_key, &Some(("sKey".to_owned(), "sKey1".into())));
 }
 
 #[test]
-fn every_section_has_its_things_and_names() {
+fn every_section_declares_entries_with_their_default_names() {
     let text = "
 parameters: [{names: [/app/a], name: a, max_age: 5m, refresh_after: 1m, stale_if_error: 1h, timeout: 2s}]
 dynamodb:
@@ -66,7 +68,7 @@ secrets: [{names: [/prod/db, /prod/key], region: eu-west-1, role: 'arn:aws:iam::
 objects: [{uri: s3://conf/app.json}]
 configurations: [{application: shop, environment: prod, configuration: flags}]
 ";
-    let declarations = right(text);
+    let declarations = valid(text);
     let expected = [
         ("parameters", "a"),
         ("dynamodb", "t-007"),
@@ -82,14 +84,14 @@ configurations: [{application: shop, environment: prod, configuration: flags}]
     let times = [max_age, refresh_after, stale_if_error, timeout].map(|&it| seconds(it));
     assert_eq!(times, [Some(300), Some(60), Some(3600), Some(2)]);
     assert!(declarations[4].options.role.is_some());
-    let Thing::Item { key, .. } = &declarations[1].thing else { panic!("no item") };
+    let Resource::Item { key, .. } = &declarations[1].resource else { panic!("no item") };
     assert_eq!(key.1, KeyValue::number("7"));
-    let Thing::Item { key, sort_key, .. } = &declarations[2].thing else { panic!("no item") };
+    let Resource::Item { key, sort_key, .. } = &declarations[2].resource else { panic!("no item") };
     assert_eq!((&key.1, sort_key), (&KeyValue::from(b"hi"), &None));
 }
 
 #[test]
-fn nothing_declares_nothing() {
+fn an_empty_file_declares_nothing() {
     for text in [
         "",
         "# later\n",
@@ -99,12 +101,12 @@ fn nothing_declares_nothing() {
         "parameters:\ndynamodb: ~\n",
         "parameters: []",
     ] {
-        assert!(right(text).is_empty(), "{text}");
+        assert!(valid(text).is_empty(), "{text}");
     }
 }
 
 #[test]
-fn each_mistake_is_told_with_its_line_and_column() {
+fn each_mistake_is_reported_with_its_line_and_column() {
     let text = "
 parameters:
   - region: us-west-2
@@ -127,7 +129,7 @@ configurations: [text]
         "config.yaml:4:5: unknown field `nmes`; an item with `names` may have: names, name, max_age, refresh_after, stale_if_error, timeout, region, role",
         "config.yaml:5:14: `max_age`: \"five\" is not a duration such as 30s, 1h30m or 500ms",
         "config.yaml:6:19: a second entry of parameters with the name \"a\"; the first is at 6:13. Give one of them another by `name`",
-        "config.yaml:7:11: `name` can be that of one thing, and `names` lists several",
+        "config.yaml:7:11: `name` is for one entry, and `names` lists several",
         "config.yaml:9:5: `sortkeyvalue` without `sortkey`",
         "config.yaml:11:18: `hashkeytype` must be S, N or B",
         "config.yaml:14:1: unknown field `secret`; config.yaml may have: parameters, dynamodb, secrets, objects, configurations",
@@ -138,17 +140,17 @@ configurations: [text]
 }
 
 #[test]
-fn two_entries_of_one_name_are_told_apart_by_place() {
+fn two_entries_with_one_name_are_a_mistake_with_both_positions() {
     let text = "parameters:\n  - names: [a]\n  - region: us-east-1\n    names: [a]\n";
     let [problem] = &problems(text)[..] else { panic!("not one problem") };
     assert!(problem.starts_with("config.yaml:4:13: a second entry of parameters"), "{problem}");
     assert!(problem.contains("the first is at 2:13"), "{problem}");
-    // A secret may be called as a parameter is.
-    assert_eq!(right("parameters: [{names: [a]}]\nsecrets: [{names: [a]}]").len(), 2);
+    // A secret may have the name of a parameter.
+    assert_eq!(valid("parameters: [{names: [a]}]\nsecrets: [{names: [a]}]").len(), 2);
 }
 
 #[test]
-fn what_is_no_yaml_is_one_mistake() {
+fn a_file_that_is_not_yaml_is_one_mistake() {
     for text in ["parameters: [", "a: b: c", "parameters: []\nparameters: []", "\t- x", "- a", "x"]
     {
         let problems = problems(text);
@@ -158,7 +160,7 @@ fn what_is_no_yaml_is_one_mistake() {
 }
 
 #[test]
-fn a_field_that_stands_twice_is_told_with_both_places_however_it_is_quoted() {
+fn a_field_given_twice_is_a_mistake_with_both_positions_however_it_is_quoted() {
     for (text, expected) in [
         (
             "parameters:\n  - names: [a]\n    \"names\": [b]\n",
@@ -182,7 +184,7 @@ fn a_field_that_stands_twice_is_told_with_both_places_however_it_is_quoted() {
 }
 
 #[test]
-fn a_region_that_cannot_be_is_told_where_it_stands() {
+fn an_impossible_region_is_a_mistake_at_its_position() {
     for region in
         ["us west 2", "US-WEST-2", "us-west-2a", "'us-west-2.example'", "us", "3", "\"a\\0b\""]
     {
@@ -194,7 +196,7 @@ fn a_region_that_cannot_be_is_told_where_it_stands() {
 }
 
 #[test]
-fn however_deep_a_file_is_nested_that_is_a_mistake_with_its_place() {
+fn a_file_nested_too_deep_is_a_mistake_with_a_position_however_deep_it_is() {
     let deep = 100_000;
     for open in ["{a: ", "[", "- ", "? ", "a: &a [", "{[", "[{"] {
         for close in ["", "}", "]"] {
@@ -204,13 +206,13 @@ fn however_deep_a_file_is_nested_that_is_a_mistake_with_its_place() {
             assert!(problems[0].starts_with("config.yaml:1:"), "{problems:?}");
         }
     }
-    // As block collections, each in a line of its own.
+    // As block collections, each on a line of its own.
     let text: String = (0..3000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     assert_eq!(problems(&text), ["config.yaml:17:17: nested more than 16 levels deep"]);
 }
 
 #[test]
-fn nor_can_aliases_nest_a_file_deeper() {
+fn aliases_cannot_nest_a_file_deeper() {
     let mut text = String::from("a0: &a0 [x]\n");
     for n in 1..100_000 {
         text += &format!("a{n}: &a{n} [*a{}]\n", n - 1);
@@ -218,11 +220,11 @@ fn nor_can_aliases_nest_a_file_deeper() {
     let problems = problems(&text);
     assert_eq!(problems, ["config.yaml:15:12: nested more than 16 levels deep"]);
     let within = super::tests::problems("a: &a [*a]");
-    assert_eq!(within, ["config.yaml:1:8: an alias within what it stands for"]);
+    assert_eq!(within, ["config.yaml:1:8: an alias inside its own anchor"]);
 }
 
 #[test]
-fn merge_keys_give_what_an_item_does_not_say_itself() {
+fn merge_keys_give_the_fields_that_an_item_does_not_have_itself() {
     let text = "
 parameters:
   - &mine
@@ -235,7 +237,7 @@ parameters:
   - names: [/app/c]
     <<: [{max_age: 3m}, *mine, {role: 'arn:aws:iam::111122223333:role/reader'}]
 ";
-    let declarations = right(text);
+    let declarations = valid(text);
     let seen = |it: &Declaration| {
         let Options { max_age, region, role, .. } = &it.options;
         (it.name.clone(), max_age.unwrap().as_secs(), region.clone().unwrap(), role.is_some())
@@ -262,7 +264,7 @@ fn a_merge_key_that_cannot_merge_is_a_mistake() {
              max_age, refresh_after, stale_if_error, timeout, region, role"
                 .to_owned(),
         ),
-        // What is merged is told once, where it stands.
+        // A mistake in merged fields is reported once, at its own position.
         (
             "objects: [&x {uri: s3://a/b, max_age: x}, {<<: *x, uri: s3://a/c}]",
             "config.yaml:1:39: `max_age`: \"x\" is not a duration such as 30s, 1h30m or 500ms"
@@ -274,35 +276,35 @@ fn a_merge_key_that_cannot_merge_is_a_mistake() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_a_mistake_where_it_ceases_to_be_one() {
+fn a_file_that_is_not_utf_8_is_a_mistake_at_the_first_wrong_byte() {
     let mut problems = Vec::new();
     parse(b"parameters:\n  - names: [\xc3\xa4, b\xff]\n", "config.yaml", &mut problems);
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].to_string(), "config.yaml:2:17: invalid UTF-8");
     assert_eq!(
-        right("\u{feff}parameters: [{names: [a]}]").len(),
+        valid("\u{feff}parameters: [{names: [a]}]").len(),
         1,
-        "a mark of byte order is none"
+        "a byte order mark is not a mistake"
     );
 }
 
 #[test]
-fn a_tag_is_a_mistake_since_nothing_resolves_it() {
-    let expected = ["config.yaml:1:23: the tag `!Ref` means nothing here"];
+fn a_tag_that_needs_resolving_is_a_mistake() {
+    let expected = ["config.yaml:1:23: the tag `!Ref` is not supported"];
     assert_eq!(problems("parameters: [{names: [!Ref Name]}]"), expected);
-    assert_eq!(right("parameters: [{names: [!!str 1]}]").len(), 1);
+    assert_eq!(valid("parameters: [{names: [!!str 1]}]").len(), 1);
 }
 
 #[test]
-fn a_short_file_cannot_declare_things_without_end() {
+fn a_short_file_cannot_declare_any_number_of_entries() {
     let names = format!("{{names: &n [{}]}}", vec!["x"; 1000].join(", "));
     let items = vec!["{names: *n}"; 1000].join(", ");
     let problems = problems(&format!("parameters: [{names}, {items}]"));
-    assert!(problems.iter().any(|it| it.ends_with("more than 10000 things")), "{problems:?}");
+    assert!(problems.iter().any(|it| it.ends_with("more than 10000 entries")), "{problems:?}");
 }
 
 #[test]
-fn a_file_that_would_grow_without_end_is_refused() {
+fn a_file_that_grows_exponentially_by_aliases_is_refused() {
     let mut text = String::from("a0: &a0 [x]\n");
     for n in 1..30 {
         let before = n - 1;
@@ -313,27 +315,25 @@ fn a_file_that_would_grow_without_end_is_refused() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in "\\PC{0,200}") {
+    fn no_text_panics(text in "\\PC{0,200}") {
         _ = read(&text);
     }
 
     #[test]
-    fn what_looks_like_a_file_is_read_or_refused_with_places_in_it(
+    fn the_mistakes_of_a_near_file_have_positions_in_it(
         text in "((parameters|dynamodb|secrets|objects|x):( \\[?\\{?| \n)?(  - (names|table|name|max_age|hashkeytype): ?(\\[a, b\\]|N|1h|'|\\*x|&x y|~)?\n)*){0,4}"
     ) {
         let lines = text.lines().count().max(1);
-        {
-            for problem in problems(&text) {
-                let line: usize = problem.split(':').nth(1).unwrap().parse().unwrap();
-                // The end of the text may be a line of its own.
-                prop_assert!((1..=lines + 1).contains(&line), "{}", problem);
-            }
+        for problem in problems(&text) {
+            let line: usize = problem.split(':').nth(1).unwrap().parse().unwrap();
+            // The end of the text may be a line of its own.
+            prop_assert!((1..=lines + 1).contains(&line), "{}", problem);
         }
     }
 
     #[test]
-    fn whatever_a_parameter_is_called_it_is_served_by_that_name(name in "[a-zA-Z0-9_./-]{1,40}") {
-        let declarations = right(&format!("parameters: [{{names: ['{name}']}}]"));
+    fn a_parameter_is_served_under_its_name_whatever_that_is(name in "[a-zA-Z0-9_./-]{1,40}") {
+        let declarations = valid(&format!("parameters: [{{names: ['{name}']}}]"));
         prop_assert_eq!(names(&declarations), [("parameters", &*name)]);
     }
 }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::refusal::Refusal;
+use super::Refusal;
 
-/// What a query has for a name, if anything.
+/// The value of a parameter, if the query has it.
 pub(crate) type Value<'a> = Option<Cow<'a, str>>;
 
-/// The values of a query's names, which must be among these, each at most once.
+/// The values of the parameters with these `names`. Others, and repeated ones, are refused.
 pub(crate) fn parse<'a, const N: usize>(
     query: &'a str,
     names: [&str; N],
@@ -18,25 +18,24 @@ pub(crate) fn parse<'a, const N: usize>(
     for pair in pairs(query) {
         let (name, value) = pair?;
         let Some(at) = names.iter().position(|&it| it == name) else {
-            let known = names.join(", ");
-            return Err(Refusal::bad_request(format!(
-                "an unknown query parameter; there are: {known}"
-            )));
+            let message = format!("an unknown query parameter; known are: {}", names.join(", "));
+            return Err(Refusal::bad_request(message));
         };
         if values[at].replace(value).is_some() {
-            return Err(Refusal::bad_request(format!("two query parameters {}", names[at])));
+            let message = format!("the query parameter {} is given twice", names[at]);
+            return Err(Refusal::bad_request(message));
         }
     }
     Ok(values)
 }
 
-/// Which of these names comes first in a query, of those with a value.
+/// The first parameter in the query that is one of `names` and has a value.
 pub(crate) fn first<'n, const N: usize>(query: &str, names: [&'n str; N]) -> Option<&'n str> {
     let mut pairs = pairs(query).filter_map(Result::ok).filter(|(_, value)| !value.is_empty());
     pairs.find_map(|(name, _)| names.into_iter().find(|&it| it == name))
 }
 
-/// Names and values, in their order.
+/// The names and values, in their order.
 fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>), Refusal>> {
     let pairs = query.split('&').filter(|it| !it.is_empty());
     pairs.map(|pair| {
@@ -45,7 +44,7 @@ fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>
     })
 }
 
-/// Text as `application/x-www-form-urlencoded` has it. Most has nothing in it that is encoded.
+/// Decodes `application/x-www-form-urlencoded`. Usually nothing is encoded, so nothing is copied.
 fn decoded(text: &str) -> Result<Cow<'_, str>, Refusal> {
     if !text.bytes().any(|it| matches!(it, b'%' | b'+')) {
         return Ok(text.into());
@@ -53,18 +52,18 @@ fn decoded(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let spaced = text.replace('+', " ");
     match percent_decode_str(&spaced).decode_utf8() {
         Ok(text) => Ok(text.into_owned().into()),
-        // Another name must not be taken for this one.
+        // A lossy decoding could be another name.
         Err(_) => Err(Refusal::bad_request("a query parameter is not UTF-8")),
     }
 }
 
-/// A value that must be there.
+/// A value that must be there, and not empty.
 pub(crate) fn required<'a>(name: &str, value: Value<'a>) -> Result<Cow<'a, str>, Refusal> {
     let value = value.filter(|it| !it.is_empty());
     value.ok_or_else(|| Refusal::bad_request(format!("missing query parameter {name}")))
 }
 
-/// A boolean, if there is one, as AWS's agent reads it.
+/// An optional boolean, as AWS's agent reads it.
 pub(crate) fn boolean(name: &str, value: Value<'_>) -> Result<Option<bool>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     match &*value.to_ascii_lowercase() {
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_refused_and_no_other_name_is_read_in_its_place() {
+    fn invalid_utf_8_is_refused_and_never_taken_for_another_name() {
         for query in ["name=%FF", "name=a%C3", "name=a&label=%ED%A0%80", "%FF=a", "name=%C3%28"] {
             assert_eq!(values(query), None, "{query}");
         }
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_some_names_is_the_first_that_has_a_value() {
+    fn the_first_parameter_is_the_first_with_a_value() {
         let first = |query| first(query, ["name", "label"]);
         assert_eq!(first("x=y&label=a&name=b"), Some("label"));
         assert_eq!(first("n%61me=a&label=b"), Some("name"));
@@ -115,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_and_repeated_names_are_refused() {
+    fn unknown_and_repeated_parameters_are_refused() {
         for query in ["nam=a", "name=a&name=a", "Name=a", "name=a&x", "=a", "name%00=a"] {
             assert_eq!(values(query), None, "{query}");
         }
     }
 
     #[test]
-    fn booleans_are_in_any_case() {
+    fn booleans_may_be_in_any_case() {
         let boolean = |text: &'static str| boolean("x", Some(text.into())).ok().flatten();
         assert_eq!(["true", "True", "1"].map(boolean), [Some(true); 3]);
         assert_eq!(["false", "FALSE", "0"].map(boolean), [Some(false); 3]);
@@ -131,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pairs_are_read_as_the_standard_has_it(query in "([a-c]|=|&|%2[05F]|%|\\+|\u{fc}){0,12}") {
+        fn pairs_are_parsed_as_by_form_urlencoded(query in "([a-c]|=|&|%2[05F]|%|\\+|\u{fc}){0,12}") {
             let expected: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
             let read: Result<Vec<_>, _> = pairs(&query).collect();
             let is_text = !expected.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
@@ -139,12 +138,12 @@ mod tests {
         }
 
         #[test]
-        fn any_query_is_read_or_refused(query in "\\PC{0,64}") {
+        fn no_query_panics(query in "\\PC{0,64}") {
             _ = values(&query);
         }
 
         #[test]
-        fn whatever_a_name_is_its_encoding_is_read_as_it(name in "\\PC{0,40}", label in "\\PC{0,9}") {
+        fn decoding_reverses_encoding(name in "\\PC{0,40}", label in "\\PC{0,9}") {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.append_pair("name", &name).append_pair("label", &label);
             prop_assert_eq!(values(&query.finish()), Some([Some(name), Some(label)]));

@@ -13,11 +13,11 @@ use super::connection::{self, Port};
 use super::warnings::Warning;
 use super::{Clients, Endpoint, Guard, Warnings};
 
-/// How long to wait before another attempt to accept a connection, if the process has no file
-/// descriptor left for it.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause before the next attempt to accept a connection when the process has no file descriptor
+/// left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// A port of loopback, for both versions of IP where the machine has both.
+/// A port on loopback, for IPv4 and, where the machine has it, IPv6.
 #[derive(Debug)]
 pub(crate) struct Listener {
     sockets: Vec<TcpListener>,
@@ -35,7 +35,7 @@ impl Listener {
     }
 }
 
-/// Everything that listens.
+/// All listening sockets and their connections.
 #[derive(Debug)]
 pub(crate) struct Server {
     clients: Clients,
@@ -62,8 +62,7 @@ impl Server {
         }
     }
 
-    /// Waits for the end of any part of it, which only a panic brings. The process must then end:
-    /// half a server would be worse than none.
+    /// Waits until any task panics. The process must then end: half a server is worse than none.
     pub(crate) async fn failed(&mut self) -> JoinError {
         match self.accepting.join_next().await {
             Some(Err(panic)) => panic,
@@ -87,19 +86,19 @@ async fn accept<E: Endpoint>(socket: TcpListener, port: Arc<Port<E>>) -> Infalli
         };
         match accepted {
             Ok((stream, _)) => {
-                let Some(place) = port.clients.enter() else {
+                let Some(permit) = port.clients.admit() else {
                     port.warnings.warn(Warning::TooManyConnections, "a connection");
                     continue;
                 };
-                // Answers are small, and the next request waits for them.
+                // Answers are small, and clients send their next request after them.
                 stream.set_nodelay(true).ok();
-                connections.spawn(connection::serve(stream, place, Arc::clone(&port)));
+                connections.spawn(connection::serve(stream, permit, Arc::clone(&port)));
             }
-            // The client's own affair.
+            // The client has gone.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_while_serving_is_the_end_of_the_server() {
+    async fn a_panic_while_serving_ends_the_server() {
         let listener = Listener::bind(0).await.unwrap();
         let address = listener.sockets[0].local_addr().unwrap();
         let mut server = Server::new(Clients::new(8));

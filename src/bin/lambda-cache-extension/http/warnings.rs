@@ -1,15 +1,15 @@
-//! [`Warnings`]: tells the log what clients do wrong, without letting them flood it.
+//! [`Warnings`]: logs what clients do wrong, without letting them flood the log.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::words;
+use crate::messages;
 
-/// Of one kind there is at most one line in this time.
+/// Each kind of warning has at most one line in this time.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a client may do any number of times.
+/// A kind of warning, which clients can cause any number of times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Warning {
     NoToken,
@@ -20,7 +20,7 @@ pub(crate) enum Warning {
 }
 
 impl Warning {
-    const ALL: usize = 5;
+    const COUNT: usize = 5;
 
     fn message(self) -> &'static str {
         match self {
@@ -33,81 +33,70 @@ impl Warning {
     }
 }
 
-/// Writes the first warning of a kind at once. Those of the next second are counted, and one line then
-/// says how many there were.
+/// Logs the first warning of a kind at once, counts those of the next second, and then logs how many
+/// there were.
 #[derive(Clone)]
-pub(crate) struct Warnings(Arc<Inner>);
+pub(crate) struct Warnings(Arc<Shared>);
 
-struct Inner {
-    /// For each kind how many warnings have been left out since its last line; `None` if that is
-    /// longer ago than the interval.
-    left_out: Mutex<[Option<u64>; Warning::ALL]>,
-    write: fn(Line<'_>),
+struct Shared {
+    /// For each kind, the warnings left out since its last line; `None` if that was longer ago than
+    /// the interval.
+    left_out: Mutex<[Option<u64>; Warning::COUNT]>,
+    log: fn(Line<'_>),
 }
 
 /// A line of the log.
 #[derive(Debug, Clone, Copy)]
 enum Line<'a> {
-    /// What was asked for.
-    One(Warning, &'a str),
+    /// A warning, and what the client asked for.
+    Warning(Warning, &'a str),
     LeftOut(Warning, u64),
 }
 
 impl Warnings {
-    pub(crate) fn new() -> Self {
-        Self::written_by(write)
+    pub(super) fn new() -> Self {
+        Self::logged_by(|line| match line {
+            Line::Warning(warning, asked) => tracing::warn!(asked, "{}", warning.message()),
+            Line::LeftOut(warning, left_out) => tracing::warn!(left_out, "{}", warning.message()),
+        })
     }
 
-    fn written_by(write: fn(Line<'_>)) -> Self {
-        Self(Arc::new(Inner { left_out: Mutex::default(), write }))
+    fn logged_by(log: fn(Line<'_>)) -> Self {
+        Self(Arc::new(Shared { left_out: Mutex::default(), log }))
     }
 
-    /// Warns of a request for `asked`.
+    /// Warns of a client that asked for `asked`.
     pub(super) fn warn(&self, warning: Warning, asked: &str) {
-        let is_first = self.left_out(warning, |left_out| match left_out {
-            Some(count) => {
-                *count += 1;
-                false
-            }
-            None => {
-                *left_out = Some(0);
-                true
-            }
+        let is_first = self.with_left_out(warning, |left_out| {
+            let is_first = left_out.is_none();
+            *left_out = Some(left_out.map_or(0, |count| count + 1));
+            is_first
         });
         if is_first {
-            (self.0.write)(Line::One(warning, words::beginning(asked)));
-            tokio::spawn(self.clone().count(warning));
+            (self.0.log)(Line::Warning(warning, messages::quote(asked)));
+            tokio::spawn(self.clone().log_left_out(warning));
         }
     }
 
-    /// After each interval says how many warnings were left out in it, until none was.
-    async fn count(self, warning: Warning) {
+    /// After each interval logs how many warnings were left out in it, until none was.
+    async fn log_left_out(self, warning: Warning) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let count = self.left_out(warning, |left_out| match left_out {
-                Some(count @ 1..) => std::mem::take(count),
-                _ => {
-                    *left_out = None;
-                    0
-                }
+            let count = self.with_left_out(warning, |left_out| {
+                let count = left_out.unwrap_or(0);
+                *left_out = (count > 0).then_some(0);
+                count
             });
             if count == 0 {
                 return;
             }
-            (self.0.write)(Line::LeftOut(warning, count));
+            (self.0.log)(Line::LeftOut(warning, count));
         }
     }
 
-    fn left_out<T>(&self, warning: Warning, change: impl FnOnce(&mut Option<u64>) -> T) -> T {
+    fn with_left_out<T>(&self, kind: Warning, change: impl FnOnce(&mut Option<u64>) -> T) -> T {
         let mut left_out = self.0.left_out.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut left_out[warning as usize])
-    }
-}
-
-fn write(line: Line<'_>) {
-    match line {
-        Line::One(warning, asked) => tracing::warn!(asked, "{}", warning.message()),
-        Line::LeftOut(warning, left_out) => tracing::warn!(left_out, "{}", warning.message()),
+        change(&mut left_out[kind as usize])
     }
 }
 
@@ -132,9 +121,9 @@ mod tests {
     }
 
     fn warnings() -> Warnings {
-        Warnings::written_by(|line| {
+        Warnings::logged_by(|line| {
             let line = match line {
-                Line::One(warning, asked) => format!("{warning:?} {asked}"),
+                Line::Warning(warning, asked) => format!("{warning:?} {asked}"),
                 Line::LeftOut(warning, count) => format!("{warning:?} and {count} more"),
             };
             LINES.with_borrow_mut(|lines| lines.push(line));
@@ -146,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_each_kind_there_is_one_line_a_second_that_says_how_many_were_left_out() {
+    async fn each_kind_has_one_line_a_second_that_says_how_many_were_left_out() {
         let warnings = warnings();
         let just_after = INTERVAL + Duration::from_millis(1);
         for n in 0..1000 {
@@ -156,7 +145,7 @@ mod tests {
         assert_eq!(lines(), ["NoToken /0", "Undeclared x"]);
         pass(just_after).await;
         assert_eq!(lines(), ["NoToken and 999 more", "Undeclared and 999 more"]);
-        // That line counts as one.
+        // That line began another second.
         warnings.warn(Warning::NoToken, "/");
         assert_eq!(lines(), [""; 0]);
         pass(just_after).await;

@@ -1,4 +1,5 @@
-//! What clients get when a service gives nothing: its own status and words, where it has spoken.
+//! [`Failure`]: why a service gave no value, and the response for it: the service's own status and
+//! error, if it sent one.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,25 +15,29 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::answer::{Answer, Response};
-use crate::unsent::unsent;
+use crate::unsent::why_unsent;
 
-/// Why a service gave nothing.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The operation, and what it was asked for.
+    /// The operation, and what it was called for.
     call: String,
+    reply: Reply,
+    cause: Cause,
+}
+
+/// What the client gets.
+#[derive(Debug)]
+struct Reply {
     status: StatusCode,
     body: Bytes,
-    why: Why,
 }
 
 #[derive(Debug)]
-enum Why {
-    /// There is no such thing.
+enum Cause {
     NotFound(BoxError),
     Failed(BoxError),
-    /// It has not answered in this time.
-    Late(Duration),
+    /// No answer within this time.
+    Timeout(Duration),
 }
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -42,122 +47,119 @@ impl Failure {
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
-        let (status, body) = match &error {
-            SdkError::ServiceError(said) => said_by_service(said.raw()),
-            SdkError::TimeoutError(_) => timeout(),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => timeout(),
-            SdkError::DispatchFailure(failure) => match unsent(&error) {
-                Some(why) => internal(Some(&why)),
-                None if failure.is_user() => internal(None),
-                None => no_connection("Read Error"),
+        let reply = match &error {
+            SdkError::ServiceError(error) => Reply::of_service(error.raw()),
+            SdkError::TimeoutError(_) => Reply::timeout(),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => Reply::timeout(),
+            SdkError::DispatchFailure(failure) => match why_unsent(&error) {
+                Some(why) => Reply::internal(Some(&why)),
+                None if failure.is_user() => Reply::internal(None),
+                None => Reply::connection("Read Error"),
             },
-            SdkError::ResponseError(_) => no_connection("Response Error"),
-            _ => internal(unsent(&error).as_deref()),
+            SdkError::ResponseError(_) => Reply::connection("Response Error"),
+            _ => Reply::internal(why_unsent(&error).as_deref()),
         };
         let code = error.code().unwrap_or_default().trim_end_matches("Exception");
-        let why = match code.ends_with("NotFound") {
-            true => Why::NotFound(error.into()),
-            false => Why::Failed(error.into()),
+        let cause = match code.ends_with("NotFound") {
+            true => Cause::NotFound(error.into()),
+            false => Cause::Failed(error.into()),
         };
-        Self { call: String::new(), status, body, why }
+        Self { call: String::new(), reply, cause }
     }
 
-    pub(super) fn late(limit: Duration) -> Self {
-        let (status, body) = timeout();
-        Self { call: String::new(), status, body, why: Why::Late(limit) }
+    pub(super) fn timeout(limit: Duration) -> Self {
+        Self { call: String::new(), reply: Reply::timeout(), cause: Cause::Timeout(limit) }
     }
 
-    /// The same failure, of this call.
+    /// The same failure, naming its call.
     pub(super) fn of_call(self, call: String) -> Self {
         Self { call, ..self }
     }
 
     pub(super) fn is_not_found(&self) -> bool {
-        matches!(self.why, Why::NotFound(_))
+        matches!(self.cause, Cause::NotFound(_))
     }
 
-    /// Bytes of what is kept of it.
+    /// Bytes that it takes in the cache.
     pub(super) fn size(&self) -> usize {
-        self.call.len() + self.body.len()
+        self.call.len() + self.reply.body.len()
     }
 
     pub(super) fn respond(&self) -> Response {
+        self.reply.respond()
+    }
+
+    /// Its text and those of all its causes.
+    pub(super) fn with_causes(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
+/// The response for a read that failed with `error`.
+pub(super) fn response(error: &lambda_cache::Error) -> Response {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    match causes.find_map(|cause| cause.downcast_ref::<Failure>()) {
+        Some(failure) => failure.respond(),
+        None if error.kind() == ErrorKind::Timeout => Reply::timeout().respond(),
+        None => Reply::internal(None).respond(),
+    }
+}
+
+impl Reply {
+    /// What the service itself sent.
+    fn of_service(response: &HttpResponse) -> Self {
+        let Ok(status) = StatusCode::from_u16(response.status().as_u16()) else {
+            return Self::internal(None);
+        };
+        let is_json = |body: &&[u8]| serde_json::from_slice::<IgnoredAny>(body).is_ok();
+        match response.body().bytes().filter(is_json) {
+            Some(body) => Self { status, body: Bytes::copy_from_slice(body) },
+            None => Self { status, ..Self::internal(None) },
+        }
+    }
+
+    fn timeout() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "TimeoutError", Some("Timeout"))
+    }
+
+    fn connection(message: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "ConnectionError", Some(message))
+    }
+
+    fn internal(message: Option<&str>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalFailure", message)
+    }
+
+    /// An error in the services' own form.
+    fn new(status: StatusCode, code: &str, message: Option<&str>) -> Self {
+        let json = match message {
+            Some(message) => json!({ "__type": code, "message": message }),
+            None => json!({ "__type": code }),
+        };
+        Self { status, body: json.to_string().into() }
+    }
+
+    fn respond(&self) -> Response {
         Answer::json(self.body.clone()).respond(self.status)
     }
-
-    /// In words, with all that led to it.
-    pub(super) fn with_causes(&self) -> impl fmt::Display {
-        let causes = std::iter::successors(self.source(), |&cause| cause.source());
-        causes.fold(self.to_string(), |words, cause| format!("{words}: {cause}"))
-    }
-}
-
-/// The answer to a client whose read failed with `error`.
-pub(super) fn respond(error: &lambda_cache::Error) -> Response {
-    if let Some(failure) = failure_in(error) {
-        return failure.respond();
-    }
-    let (status, body) = match error.kind() {
-        ErrorKind::Timeout => timeout(),
-        _ => internal(None),
-    };
-    Answer::json(body).respond(status)
-}
-
-fn failure_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Failure> {
-    match error.downcast_ref() {
-        Some(failure) => Some(failure),
-        None => failure_in(error.source()?),
-    }
-}
-
-fn said_by_service(response: &HttpResponse) -> (StatusCode, Bytes) {
-    let status = StatusCode::from_u16(response.status().as_u16());
-    let body = response.body().bytes();
-    let body = body.filter(|it| serde_json::from_slice::<IgnoredAny>(it).is_ok());
-    match (status, body) {
-        (Ok(status), Some(body)) => (status, Bytes::copy_from_slice(body)),
-        (Ok(status), None) => (status, self::body("InternalFailure", None)),
-        (Err(_), _) => internal(None),
-    }
-}
-
-fn timeout() -> (StatusCode, Bytes) {
-    (StatusCode::GATEWAY_TIMEOUT, body("TimeoutError", Some("Timeout")))
-}
-
-fn no_connection(message: &str) -> (StatusCode, Bytes) {
-    (StatusCode::BAD_GATEWAY, body("ConnectionError", Some(message)))
-}
-
-fn internal(message: Option<&str>) -> (StatusCode, Bytes) {
-    (StatusCode::INTERNAL_SERVER_ERROR, body("InternalFailure", message))
-}
-
-/// An error in the services' own form.
-fn body(code: &str, message: Option<&str>) -> Bytes {
-    let json = match message {
-        Some(message) => json!({ "__type": code, "message": message }),
-        None => json!({ "__type": code }),
-    };
-    json.to_string().into()
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, status, why, .. } = self;
-        match why {
-            Why::NotFound(_) | Why::Failed(_) => write!(f, "{call}: status {}", status.as_u16()),
-            Why::Late(limit) => write!(f, "{call}: no answer within {limit:.1?}"),
+        let Self { call, reply, cause } = self;
+        match cause {
+            Cause::Timeout(limit) => write!(f, "{call}: no answer within {limit:.1?}"),
+            _ => write!(f, "{call}: status {}", reply.status.as_u16()),
         }
     }
 }
 
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.why {
-            Why::NotFound(cause) | Why::Failed(cause) => Some(&**cause),
-            Why::Late(_) => None,
+        match &self.cause {
+            Cause::NotFound(error) | Cause::Failed(error) => Some(&**error),
+            Cause::Timeout(_) => None,
         }
     }
 }

@@ -1,29 +1,28 @@
-//! config.yaml: what is to be kept fresh.
+//! config.yaml: what to keep fresh.
 //!
-//! The Go extension's own files are read as they are; see `docs/sidecar.md` for what can be said
-//! beyond that. Whatever is wrong is told at once, each with its line and column.
+//! It accepts the Go extension's files as they are; `docs/sidecar.md` has what is new. All mistakes of a
+//! file are reported at once, each with its line and column.
 
 mod fields;
-mod mistakes;
-mod things;
+mod items;
 mod yaml;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
 use lambda_cache::sources::dynamodb::KeyValue;
 use saphyr_parser::Marker;
 
-use self::mistakes::Mistakes;
+use self::fields::Fields;
 use self::yaml::Node;
-use crate::problem::Problem;
+use crate::messages::Problem;
 
-/// The most things that a file may declare: by aliases a short one could name any number.
-const MOST: usize = 10_000;
+/// Without a limit, a short file could declare any number of entries by aliases.
+const MAX_ENTRIES: usize = 10_000;
 
-/// What kind of thing is declared: a section of config.yaml, and a path of the endpoint.
+/// A kind of resource: a section of config.yaml, and a path that clients ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Section {
     Parameters,
@@ -34,7 +33,7 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    pub(crate) const ALL: [Self; 5] =
+    const ALL: [Self; 5] =
         [Self::Parameters, Self::DynamoDb, Self::Secrets, Self::Objects, Self::Configurations];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -52,20 +51,20 @@ impl Section {
     }
 }
 
-/// One thing to keep fresh.
+/// One entry to keep fresh.
 #[derive(Debug, Clone)]
 pub(crate) struct Declaration {
     pub(crate) section: Section,
-    /// What clients ask for.
+    /// The name that clients ask for.
     pub(crate) name: String,
-    pub(crate) thing: Thing,
+    pub(crate) resource: Resource,
     pub(crate) options: Options,
-    pub(crate) place: Place,
+    pub(crate) position: Position,
 }
 
-/// What it is, to the service that has it.
+/// What to fetch from an AWS service.
 #[derive(Debug, Clone)]
-pub(crate) enum Thing {
+pub(crate) enum Resource {
     Parameter(String),
     Item {
         table: String,
@@ -82,7 +81,7 @@ pub(crate) enum Thing {
     },
 }
 
-/// How old it may be, how long it may take, and where it is asked for.
+/// The options that entries of all sections have.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
     pub(crate) max_age: Option<Duration>,
@@ -93,91 +92,101 @@ pub(crate) struct Options {
     pub(crate) role: Option<String>,
 }
 
-/// Where in config.yaml something stands, both counted from 1.
+/// A position in config.yaml. Both numbers start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     line: usize,
     column: usize,
 }
 
-impl Place {
-    /// Where the next character after `text` stands.
+impl Position {
+    /// The position right after `text`.
     fn after(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         let (line, last) = text.split('\n').enumerate().last().unwrap_or_default();
         Self { line: line + 1, column: last.chars().count() + 1 }
     }
 
-    /// What is wrong there.
     pub(crate) fn problem(self, path: &str, message: impl Into<String>) -> Problem {
         Problem::new(format!("{path}:{self}"), message)
     }
 }
 
-impl From<Marker> for Place {
+impl From<Marker> for Position {
     fn from(marker: Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
 }
 
-/// What `file`, the one at `path`, declares, as far as it is right; what is wrong goes to `problems`.
+/// The mistakes in a file, sorted by position. A mistake in an anchor's node is found again at each of
+/// its aliases, and kept once.
+#[derive(Default)]
+struct Mistakes(BTreeSet<(Position, String)>);
+
+impl Mistakes {
+    fn add(&mut self, position: Position, message: impl Into<String>) {
+        self.0.insert((position, message.into()));
+    }
+}
+
+/// The valid declarations in `file`, which is at `path`. Adds its mistakes to `problems`.
 pub(crate) fn parse(file: &[u8], path: &str, problems: &mut Vec<Problem>) -> Vec<Declaration> {
     let mut mistakes = Mistakes::default();
     let documents = match str::from_utf8(file) {
         Ok(text) => yaml::load(text, &mut mistakes),
         Err(error) => {
-            mistakes.add(Place::after(&file[..error.valid_up_to()]), "invalid UTF-8");
+            mistakes.add(Position::after(&file[..error.valid_up_to()]), "invalid UTF-8");
             Vec::new()
         }
     };
-    let declarations = declared(&documents, &mut mistakes);
-    problems.extend(mistakes.in_order(path));
+    let declarations = declarations(&documents, &mut mistakes);
+    let problem = |(position, message): (Position, String)| position.problem(path, message);
+    problems.extend(mistakes.0.into_iter().map(problem));
     declarations
 }
 
-fn declared(documents: &[Node], mistakes: &mut Mistakes) -> Vec<Declaration> {
+fn declarations(documents: &[Node], mistakes: &mut Mistakes) -> Vec<Declaration> {
     let mut declarations = Vec::new();
     let mut documents = documents.iter();
     let document = documents.next().filter(|document| !document.is_null());
     for (section, node) in document.map(|it| sections(it, mistakes)).unwrap_or_default() {
         for item in node.list(mistakes, section.as_str()) {
-            if declarations.len() > MOST {
-                mistakes.add(item.place, format!("more than {MOST} things"));
+            if declarations.len() > MAX_ENTRIES {
+                mistakes.add(item.position, format!("more than {MAX_ENTRIES} entries"));
                 return Vec::new();
             }
-            declarations.extend(things::declared(section, item, mistakes));
+            declarations.extend(items::declarations(section, item, mistakes));
         }
     }
     if let Some(another) = documents.find(|document| !document.is_null()) {
-        mistakes.add(another.place, "a second document; one is all there may be");
+        mistakes.add(another.position, "a second document; a file can have one");
     }
-    with_names_of_their_own(declarations, mistakes)
+    without_duplicates(declarations, mistakes)
 }
 
-fn sections<'a>(document: &'a Node, mistakes: &mut Mistakes) -> Vec<(Section, &'a Node)> {
+fn sections<'n>(document: &'n Node, mistakes: &mut Mistakes) -> Vec<(Section, &'n Node)> {
     let known = Section::ALL.map(Section::as_str);
-    let Some(fields) = document.fields(mistakes, "config.yaml", &known) else { return Vec::new() };
-    let found = Section::ALL.map(|section| Some((section, fields.get(section.as_str())?)));
-    found.into_iter().flatten().collect()
+    let Some(fields) = Fields::of(document, mistakes, "config.yaml", &known) else {
+        return Vec::new();
+    };
+    let present = |section: Section| Some((section, fields.get(section.as_str())?));
+    Section::ALL.into_iter().filter_map(present).collect()
 }
 
 /// The first entry of each name.
-fn with_names_of_their_own(
-    declarations: Vec<Declaration>,
-    mistakes: &mut Mistakes,
-) -> Vec<Declaration> {
-    let mut first: HashMap<(Section, String), Place> = HashMap::new();
-    let mut is_first = |Declaration { section, name, place, .. }: &Declaration| match first
+fn without_duplicates(all: Vec<Declaration>, mistakes: &mut Mistakes) -> Vec<Declaration> {
+    let mut positions: HashMap<(Section, String), Position> = HashMap::new();
+    let mut is_first = |Declaration { section, name, position, .. }: &Declaration| match positions
         .entry((*section, name.clone()))
     {
         Entry::Vacant(vacant) => {
-            vacant.insert(*place);
+            vacant.insert(*position);
             true
         }
         Entry::Occupied(first) => {
@@ -186,11 +195,11 @@ fn with_names_of_their_own(
                 "a second entry of {section} with the name \"{name}\"; the first is at {first}. \
                      Give one of them another by `name`"
             );
-            mistakes.add(*place, message);
+            mistakes.add(*position, message);
             false
         }
     };
-    declarations.into_iter().filter(|it| is_first(it)).collect()
+    all.into_iter().filter(|it| is_first(it)).collect()
 }
 
 #[cfg(test)]

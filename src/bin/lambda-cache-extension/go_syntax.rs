@@ -1,8 +1,6 @@
-//! Durations and booleans as Go writes them, because the variables and the config.yaml of functions
-//! that are there already do.
+//! Durations and booleans as Go writes them, since existing variables and config.yaml files do.
 //!
-//! No library reads this grammar and is looked after: it allows `1.5h`, `.5s`, `2h45.5m` and `0`, and
-//! no spaces.
+//! No maintained library reads Go's durations, which may be `1.5h`, `.5s`, `2h45.5m` or `0`.
 
 use std::time::Duration;
 
@@ -17,11 +15,11 @@ const UNITS: [(&str, u64); 8] = [
     ("m", 60_000_000_000),
     ("h", 3_600_000_000_000),
 ];
-/// Digits of a fraction beyond these are far less than a nanosecond, even of an hour.
-const MOST_DIGITS: usize = 19;
+/// Digits of a fraction that count: further ones are far less than a nanosecond, even of an hour.
+const MAX_DIGITS: usize = 19;
 
-/// A duration in the grammar of Go's `time.ParseDuration`, such as `90s`, `1h30m` or `500ms`, or what
-/// is wrong with it. It must not be negative: it is how long something is kept.
+/// Parses a duration as Go's `time.ParseDuration` does, such as `90s`, `1h30m` or `500ms`; a negative
+/// one is an error.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a duration such as 30s, 1h30m or 500ms");
     let unsigned = match text.strip_prefix('-') {
@@ -55,22 +53,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(total))
 }
 
-/// The digits that a text begins with, and the rest.
+/// Splits a text after its leading digits.
 fn digits(text: &str) -> (&str, &str) {
     text.split_at(text.find(|it: char| !it.is_ascii_digit()).unwrap_or(text.len()))
 }
 
-/// `whole.fraction` units, in nanoseconds; the fraction by floats, as Go has it.
+/// `whole.fraction` units in nanoseconds. The fraction is computed with floats, as in Go.
 fn part(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
     let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let fraction = &fraction[..fraction.len().min(MOST_DIGITS)];
-    let counted: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let fraction = &fraction[..fraction.len().min(MAX_DIGITS)];
+    let digits: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let scale = 10u64.pow(u32::try_from(fraction.len()).ok()?);
-    let fraction = counted as f64 * (unit as f64 / scale as f64);
+    let fraction = digits as f64 * (unit as f64 / scale as f64);
     whole.checked_mul(unit)?.checked_add(fraction as u64)
 }
 
-/// A boolean as Go's `strconv.ParseBool` reads it, or what is wrong with it.
+/// Parses a boolean as Go's `strconv.ParseBool` does.
 pub(crate) fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -85,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_parsed_as_in_go() {
         for (text, nanos) in [
             ("0", 0),
             ("+0", 0),
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_does_not_read_and_what_is_negative_is_refused() {
+    fn other_texts_and_negative_durations_are_refused() {
         for text in [
             "",
             "3",
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_those_of_go() {
+    fn booleans_are_parsed_as_in_go() {
         for text in ["1", "t", "T", "TRUE", "true", "True"] {
             assert_eq!(boolean(text), Ok(true));
         }
@@ -165,12 +163,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,24}") {
+        fn no_text_panics(text in ".{0,24}") {
             _ = duration(&text);
         }
 
         #[test]
-        fn what_looks_like_a_duration_is_read_or_refused(text in "[-+]?([0-9]{0,22}(\\.[0-9]{0,22})?(ns|us|ms|s|m|h)){0,4}") {
+        fn no_near_duration_panics(text in "[-+]?([0-9]{0,22}(\\.[0-9]{0,22})?(ns|us|ms|s|m|h)){0,4}") {
             _ = duration(&text);
         }
 
