@@ -1,5 +1,7 @@
 //! What readers ask for: values that are missing, not fresh, or wrong.
 
+use std::time::Duration;
+
 use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
 use super::{Engine, KeyAsked, Memo};
 use crate::clock::Stamp;
@@ -9,10 +11,11 @@ use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
 impl Engine {
     /// Queues the fetches a snapshot must wait for; true if there are any.
     pub(super) fn read_all(&mut self, read: Read, cause: Cause, now: Stamp) -> bool {
-        let mut waits = false;
+        let mut wait = None;
         for entry in self.board.broken(now) {
             if self.must_wait(entry, read, now) {
-                waits = true;
+                let request = self.board.definition(entry).request;
+                wait = wait.max(Some(self.units.request(request).latency.distance()));
                 self.want(entry, cause, now);
             } else if let Slot::Failed(_, failure) = self.board.slot(entry)
                 && failure.attempt == Attempt::None
@@ -25,7 +28,22 @@ impl Engine {
                 }
             }
         }
-        waits
+        if let Some(wait) = wait {
+            self.want_what_expires_within(wait, read, cause, now);
+        }
+        wait.is_some()
+    }
+
+    /// What would expire while a snapshot waits for something else is fetched at the same time. Otherwise
+    /// two slow entries could expire in turn, and the snapshot would wait for ever.
+    fn want_what_expires_within(&mut self, wait: Duration, read: Read, cause: Cause, now: Stamp) {
+        let later = now.later_by(wait);
+        for entry in self.board.broken(later) {
+            let is_ready = matches!(self.board.slot(entry), Slot::Ready(_));
+            if is_ready && self.must_wait(entry, read, later) {
+                self.want(entry, cause, now);
+            }
+        }
     }
 
     /// The same for one entry.

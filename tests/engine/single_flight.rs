@@ -172,6 +172,32 @@ async fn what_was_fetched_together_is_refreshed_together_for_ever_after() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_snapshot_is_not_kept_waiting_by_slow_entries_that_expire_in_turn() {
+    let (source, clock) = (TestSource::new(), TestClock::new());
+    let mut builder = builder(&clock).operation_timeout(2 * SECOND);
+    let entry = |name: &str, age| source.entry(name).max_age(age).lazy();
+    let (x, y) = (builder.add(entry("x", SECOND / 20)), builder.add(entry("y", 3 * SECOND)));
+    source.set("x", "1");
+    source.set("y", "1");
+    let cache = builder.spawn().await.unwrap();
+    source.behave(Behaviour::Late(SECOND + SECOND / 2 + SECOND / 10));
+    let load = async |key| cache.get(key).await.map(|_| ());
+    let snapshot = async {
+        // When both have been asked for, and fetches of neither can be an answer to this.
+        settle().await;
+        tokio::time::timeout(5 * SECOND, cache.snapshot()).await
+    };
+    let later = async {
+        tokio::task::yield_now().await;
+        load(y).await
+    };
+    let (first, second, snapshot) = tokio::join!(load(x), later, snapshot);
+    first.and(second).unwrap();
+    let snapshot = snapshot.expect("a snapshot, after two fetches of each");
+    assert_eq!((snapshot.get(x).unwrap().as_str(), snapshot.get(y).unwrap().as_str()), ("1", "1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_of_the_same_version_keeps_the_value_and_renews_its_age() {
     let it = Fixture::new().await;
     let before = it.cache.get(it.x).await.unwrap().into_inner();

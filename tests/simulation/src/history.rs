@@ -23,8 +23,8 @@ pub struct Setup {
     /// How many things one call of the source can ask for.
     pub batch: usize,
     pub things: Vec<Thing>,
-    pub entries: Vec<Entry>,
-    pub memos: Vec<Memo>,
+    pub entries: Vec<EntryOptions>,
+    pub memos: Vec<MemoOptions>,
 }
 
 /// Where the cache lives.
@@ -40,8 +40,7 @@ pub enum Place {
     Server,
 }
 
-/// What the environment's two clocks see of the time. In each case at least one of them sees all of it,
-/// but for the last.
+/// What the environment's two clocks see of the time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clocks {
     /// Both see all of it.
@@ -50,6 +49,8 @@ pub enum Clocks {
     WallWanders,
     /// The wall clock does, and may be set forward; the monotonic clock stands still in freezes.
     MonotonicStops,
+    /// Both miss some of each freeze, and the wall clock evidently more than the other.
+    WallFallsBehind,
     /// The monotonic clock stands still in freezes, and after one of them the wall clock lags. Trace ids
     /// tell.
     WallLags,
@@ -66,7 +67,7 @@ pub struct Thing {
 
 /// An entry, with its options.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Entry {
+pub struct EntryOptions {
     pub thing: usize,
     /// `None`: it never expires.
     pub max_age: Option<u64>,
@@ -87,7 +88,7 @@ pub enum Loading {
 
 /// A memo of all things.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Memo {
+pub struct MemoOptions {
     /// Of the source's values in batches, rather than of a function.
     pub batched: bool,
     pub max_entries: usize,
@@ -108,9 +109,9 @@ pub enum Event {
     /// A thing gets its next value.
     Change(usize),
     /// How the source answers from now on when it is asked for a thing.
-    Answers(usize, Answers),
+    Behave(usize, Answers),
     /// How an entry's values are derived from now on.
-    Derives(usize, Derives),
+    Derive(usize, Derives),
     /// The environment is frozen, and thaws for another invocation. If the present one is not over, this
     /// brings it on by a step.
     Next {
@@ -132,7 +133,7 @@ pub enum Event {
     Leave(usize),
     Invalidate(Target),
     /// The environment is frozen whatever is going on in it.
-    Freeze(Freeze),
+    FreezeNow(Freeze),
     /// The wall clock is set.
     SetWall(i64),
     /// A SnapStart snapshot is taken, and restored after a freeze.
@@ -152,7 +153,7 @@ pub struct Freeze {
 /// What an invocation's trace id says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Trace {
-    None,
+    Absent,
     Genuine,
     /// That it is so much later than it is.
     Forged(i64),

@@ -10,7 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::history::{
-    By, Clocks, Event, Freeze, History, How, Loading, Place, Setup, Target, Trace, What,
+    By, Clocks, EntryOptions, Event, Freeze, History, How, Loading, Place, Setup, Target, Trace,
+    What,
 };
 use crate::oracle::{Got, Oracle, Read};
 use crate::world::{Keys, True, When, World};
@@ -136,6 +137,9 @@ impl Reply {
     }
 }
 
+/// By more than this no clock is slewed within a max age.
+const EVIDENT: u64 = 200;
+
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -249,8 +253,8 @@ impl Player {
                 }
             }
             Event::Change(thing) => self.world.change(thing),
-            Event::Answers(thing, answers) => self.world.answers(thing, answers),
-            Event::Derives(entry, derives) => {
+            Event::Behave(thing, answers) => self.world.answers(thing, answers),
+            Event::Derive(entry, derives) => {
                 self.world.derives(entry, self.setup.entries[entry].thing, derives);
             }
             Event::Next { freeze, deadline, trace, retry } => {
@@ -269,7 +273,7 @@ impl Player {
                 }
             }
             Event::Invalidate(target) => self.invalidate(target),
-            Event::Freeze(freeze) => {
+            Event::FreezeNow(freeze) => {
                 if self.setup.clocks != Clocks::WallLags {
                     self.freeze(freeze);
                 }
@@ -319,6 +323,11 @@ impl Player {
                 clock.advance(ms(seen));
                 clock.freeze(ms(lasts - seen));
             }
+            Clocks::WallFallsBehind => {
+                clock.advance(ms(seen));
+                clock.freeze(ms(lasts - seen));
+                clock.step_back(ms(lasts - seen + EVIDENT));
+            }
             Clocks::WallLags => {
                 clock.freeze(ms(lasts));
                 if !self.lagged {
@@ -334,7 +343,7 @@ impl Player {
         let clock = &self.world.clock;
         let time = ms(by.unsigned_abs());
         match self.setup.clocks {
-            Clocks::WallWanders if by < 0 => clock.step_back(time),
+            Clocks::WallWanders | Clocks::WallFallsBehind if by < 0 => clock.step_back(time),
             Clocks::WallWanders | Clocks::MonotonicStops if by > 0 => clock.step_forward(time),
             Clocks::WallLags if by > 0 && self.lagged => clock.step_forward(time),
             _ => return,
@@ -379,7 +388,7 @@ impl Player {
         let truth = self.world.clock.true_now();
         test = match trace {
             _ if self.setup.clocks == Clocks::WallLags => test,
-            Trace::None => test.untraced(),
+            Trace::Absent => test.untraced(),
             Trace::Genuine => test.traced_at(truth),
             Trace::Forged(by) if by < 0 => test.traced_at(truth - ms(by.unsigned_abs())),
             Trace::Forged(by) => test.traced_at(truth + ms(by.unsigned_abs())),
@@ -540,8 +549,16 @@ impl Player {
     /// Nobody waits for longer than fetches take.
     fn check_waiting(&self) -> Result<(), String> {
         let handler_runs = self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
-        let bound = ms(3 * self.oracle.timeout + 1000);
         for Waiting { by, what, since, .. } in &self.waiting {
+            // A refresh may have to let another's fetch end first, and so may the first read of a lazy
+            // entry. Other reads are told when what they wait for fails.
+            let is_lazy = |it: &EntryOptions| it.loading == Loading::Lazy;
+            let fetches = match what {
+                What::One(_, How::Refresh) => 2,
+                _ if self.setup.entries.iter().any(is_lazy) => 2,
+                _ => 1,
+            };
+            let bound = ms(fetches * self.oracle.timeout + 1200);
             let is_served = match self.setup.place {
                 Place::Server => true,
                 Place::Function { .. } => handler_runs && *by == By::Handler,
@@ -593,14 +610,13 @@ impl Player {
         let mut calls = 0;
         for thing in 0..self.setup.things.len() {
             let entries = self.setup.entries.iter().filter(|entry| entry.thing == thing);
-            let soft = entries.filter_map(|entry| {
-                let soft = entry.refresh_after.or(entry.max_age.map(|age| age * 3 / 4));
-                soft.filter(|_| entry.max_age != Some(0))
-            });
-            let soft = soft.min().unwrap_or(u64::MAX);
             let (asked, lifetime) = self.world.thing(thing, |thing| (thing.calls, thing.lifetime));
-            let distance = (soft.min(lifetime) / 2).max(100);
-            let budget = 10 + 4 * self.reasons + passed / distance + passed / 400;
+            // In the background each entry has its own pace, and failures have another.
+            let background = entries.filter(|entry| entry.max_age != Some(0)).map(|entry| {
+                let soft = entry.refresh_after.or(entry.max_age.map(|age| age * 3 / 4));
+                passed / (soft.unwrap_or(u64::MAX).min(lifetime) / 2).max(100)
+            });
+            let budget = 10 + 4 * self.reasons + background.sum::<u64>() + passed / 400;
             if asked > budget {
                 return Err(format!("thing {thing} was asked for {asked} times"));
             }
@@ -621,7 +637,7 @@ impl Player {
                 if self.going.as_ref().is_none_or(|going| going.is_over(extension)) {
                     break;
                 }
-                self.next(Freeze { lasts: 0, seen: 100 }, 0, Trace::None, false).await;
+                self.next(Freeze { lasts: 0, seen: 100 }, 0, Trace::Absent, false).await;
                 sleep(ms(20)).await;
                 self.check()?;
             }

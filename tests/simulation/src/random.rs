@@ -4,8 +4,8 @@
 use fastrand::Rng;
 
 use crate::history::{
-    Answers, By, Clocks, Derives, Entry, Event, Freeze, History, How, Loading, Memo, Place, Setup,
-    Target, Thing, Trace, What, With,
+    Answers, By, Clocks, Derives, EntryOptions, Event, Freeze, History, How, Loading, MemoOptions,
+    Place, Setup, Target, Thing, Trace, What, With,
 };
 
 /// The fewest and the most events of a history.
@@ -43,6 +43,7 @@ fn setup(random: &mut Rng) -> Setup {
         Clocks::WallWanders,
         Clocks::MonotonicStops,
         Clocks::MonotonicStops,
+        Clocks::WallFallsBehind,
         Clocks::WallLags,
     ];
     let mut clocks = one_of(random, &clocks);
@@ -58,7 +59,7 @@ fn setup(random: &mut Rng) -> Setup {
     let alike = random.bool().then(|| entry(random, count));
     let entries = (0..random.usize(1..6)).map(|_| {
         let thing = random.usize(0..count);
-        alike.map_or_else(|| entry(random, count), |alike| Entry { thing, ..alike })
+        alike.map_or_else(|| entry(random, count), |alike| EntryOptions { thing, ..alike })
     });
     let entries = entries.collect();
     let memos = (0..random.usize(0..3)).map(|_| memo(random)).collect();
@@ -78,10 +79,10 @@ fn setup(random: &mut Rng) -> Setup {
 /// From none to a while.
 const AGES: [u64; 8] = [0, 50, 300, 1000, 3000, 10_000, 60_000, 60_000];
 
-fn entry(random: &mut Rng, things: usize) -> Entry {
+fn entry(random: &mut Rng, things: usize) -> EntryOptions {
     let max_age = (random.u8(0..12) > 0).then(|| one_of(random, &AGES));
     let soft = max_age.unwrap_or(20_000);
-    Entry {
+    EntryOptions {
         thing: random.usize(0..things),
         max_age,
         refresh_after: some(random, &[soft, soft / 2, soft / 10]).filter(|&it| it > 0),
@@ -96,9 +97,9 @@ fn entry(random: &mut Rng, things: usize) -> Entry {
     }
 }
 
-fn memo(random: &mut Rng) -> Memo {
+fn memo(random: &mut Rng) -> MemoOptions {
     let max_age = one_of(random, &AGES);
-    Memo {
+    MemoOptions {
         batched: random.bool(),
         max_entries: random.usize(1..4),
         max_age,
@@ -195,12 +196,12 @@ impl Swarm {
             Kind::Yield => Event::Yield(random.u8(1..12)),
             Kind::Change => Event::Change(random.usize(0..setup.things.len())),
             Kind::Answers => {
-                Event::Answers(random.usize(0..setup.things.len()), self.answers(random))
+                Event::Behave(random.usize(0..setup.things.len()), self.answers(random))
             }
             Kind::Derives => {
                 let takes = one_of(random, &[0, 5, 100, 1000, 10_000]);
                 let derives = Derives { takes, fails: self.failures && random.bool() };
-                Event::Derives(random.usize(0..setup.entries.len()), derives)
+                Event::Derive(random.usize(0..setup.entries.len()), derives)
             }
             Kind::Next => Event::Next {
                 freeze: self.freeze(random),
@@ -223,7 +224,7 @@ impl Swarm {
             }
             Kind::Leave => Event::Leave(random.usize(0..8)),
             Kind::Invalidate => Event::Invalidate(target(random, setup)),
-            Kind::Freeze => Event::Freeze(self.freeze(random)),
+            Kind::Freeze => Event::FreezeNow(self.freeze(random)),
             Kind::SetWall => {
                 Event::SetWall(one_of(random, &[-60_000, -5000, -70, -20, 20, 70, 5000, 60_000]))
             }
@@ -247,7 +248,7 @@ impl Swarm {
 
     fn trace(&self, random: &mut Rng) -> Trace {
         match random.u8(0..4) {
-            0 => Trace::None,
+            0 => Trace::Absent,
             1 if self.forged => {
                 Trace::Forged(one_of(random, &[-100_000, -3000, 3000, 100_000, 10_000_000]))
             }

@@ -74,8 +74,8 @@ fn retarget(history: &mut History, to: impl Fn(Target) -> Option<Target>) {
         Some(match *event {
             Event::Read(by, What::One(target, how)) => Event::Read(by, What::One(to(target)?, how)),
             Event::Invalidate(target) => Event::Invalidate(to(target)?),
-            Event::Derives(entry, derives) => match to(Target::Entry(entry))? {
-                Target::Entry(entry) => Event::Derives(entry, derives),
+            Event::Derive(entry, derives) => match to(Target::Entry(entry))? {
+                Target::Entry(entry) => Event::Derive(entry, derives),
                 Target::Key(..) => return None,
             },
             other => other,

@@ -1,0 +1,73 @@
+//! Histories that once broke a rule.
+
+use simulation::Simulator;
+use simulation::history::By::*;
+use simulation::history::Clocks::*;
+use simulation::history::Event::*;
+use simulation::history::How::*;
+use simulation::history::Loading::*;
+use simulation::history::Place::*;
+use simulation::history::Target::*;
+use simulation::history::Trace::*;
+use simulation::history::What::*;
+use simulation::history::With::*;
+use simulation::history::*;
+
+fn holds(history: History) {
+    if let Err(broken) = Simulator::default().play(&history) {
+        panic!("{} at event {}", broken.rule, broken.event);
+    }
+}
+
+#[test]
+fn seed_817303() {
+    holds(History {
+        setup: Setup {
+            seed: 4919271259340363775,
+            place: Server,
+            clocks: MonotonicStops,
+            hold_limit: 1000,
+            timeout: 2000,
+            batch: 2,
+            things: vec![
+                Thing { versions: true, unchanged: true },
+                Thing { versions: true, unchanged: true },
+                Thing { versions: true, unchanged: true },
+                Thing { versions: true, unchanged: true },
+            ],
+            entries: vec![
+                EntryOptions {
+                    thing: 3,
+                    max_age: Some(3000),
+                    refresh_after: None,
+                    stale_if_error: 0,
+                    wait_if_failing: Some(20),
+                    timeout: None,
+                    loading: Lazy,
+                    derived: false,
+                },
+                EntryOptions {
+                    thing: 0,
+                    max_age: Some(50),
+                    refresh_after: None,
+                    stale_if_error: 0,
+                    wait_if_failing: None,
+                    timeout: None,
+                    loading: Lazy,
+                    derived: false,
+                },
+            ],
+            memos: vec![],
+        },
+        events: vec![
+            Behave(0, Answers { before: 1500, after: 60, with: Value }),
+            Behave(3, Answers { before: 1500, after: 60, with: Value }),
+            Read(Handler, One(Entry(1), Get)),
+            Yield(11),
+            Read(Handler, One(Entry(0), Within(50))),
+            Read(Handler, Snapshot),
+            Pass(4000),
+            Pass(4000),
+        ],
+    });
+}
