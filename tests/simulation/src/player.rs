@@ -550,14 +550,7 @@ impl Player {
     fn check_waiting(&self) -> Result<(), String> {
         let handler_runs = self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
         for Waiting { by, what, since, .. } in &self.waiting {
-            // A refresh may have to let another's fetch end first, and so may the first read of a lazy
-            // entry. Other reads are told when what they wait for fails.
-            let is_lazy = |it: &EntryOptions| it.loading == Loading::Lazy;
-            let fetches = match what {
-                What::One(_, How::Refresh) => 2,
-                _ if self.setup.entries.iter().any(is_lazy) => 2,
-                _ => 1,
-            };
+            let fetches = self.fetches_waited_for(*what);
             let bound = ms(fetches * self.oracle.timeout + 1200);
             let is_served = match self.setup.place {
                 Place::Server => true,
@@ -571,6 +564,24 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    /// How many fetches a read may have to wait for, one after the other: two, if what was under way when it
+    /// began may be no answer to it.
+    fn fetches_waited_for(&self, what: What) -> u64 {
+        let timeout = self.oracle.timeout;
+        let answers = |entry: &EntryOptions| {
+            entry.loading != Loading::Lazy && entry.max_age.is_none_or(|age| age >= timeout)
+        };
+        let answered = match what {
+            What::Snapshot => self.setup.entries.iter().all(answers),
+            What::One(Target::Entry(entry), How::Get) => answers(&self.setup.entries[entry]),
+            What::One(Target::Key(memo, _), How::Get) => {
+                self.setup.memos[memo].max_age >= timeout
+            }
+            What::One(..) => false,
+        };
+        if answered { 1 } else { 2 }
     }
 
     /// Nobody is held for longer than the hold limit, and when nobody is, nothing is in flight.
