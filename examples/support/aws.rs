@@ -12,10 +12,10 @@ use winterbaume_core::MockAws;
 
 use super::Network;
 
-/// Where everything is, unless an example says otherwise.
+/// The region of everything, unless an example names another.
 pub const REGION: &str = "eu-central-1";
 
-/// AWS, and the way to it.
+/// AWS, and the network to it.
 pub struct Aws {
     config: SdkConfig,
     direct: SdkConfig,
@@ -24,24 +24,24 @@ pub struct Aws {
 
 impl Aws {
     pub fn new(mock: &MockAws, clock: &TestClock, latency: Duration) -> Self {
-        Self::answered_by(mock.http_client(), mock.credentials_provider(), clock, latency)
+        Self::behind(mock.http_client(), mock.credentials_provider(), clock, latency)
     }
 
-    /// AWS as this client answers for it.
-    pub fn answered_by(
+    /// AWS behind this client.
+    pub fn behind(
         client: SharedHttpClient,
         credentials: SharedCredentialsProvider,
         clock: &TestClock,
         latency: Duration,
     ) -> Self {
-        let network = Network::to(client.clone(), latency);
+        let network = Network::new(client.clone(), latency);
         let config = |client| {
             SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new(REGION))
                 .credentials_provider(credentials.clone())
                 .http_client(client)
-                .time_source(Wall(clock.clone()))
+                .time_source(WallClock(clock.clone()))
                 .build()
         };
         let slow = SharedHttpClient::new(network.clone());
@@ -53,17 +53,18 @@ impl Aws {
         &self.config
     }
 
-    /// The same past the network, so that what the world does takes no time and is not counted.
+    /// The same without the network: for the scenario's own calls, which take no time and are not
+    /// counted.
     pub fn direct(&self) -> &SdkConfig {
         &self.direct
     }
 }
 
-/// The environment's wall clock, by which the SDK lives too.
+/// The environment's wall clock, for the SDK.
 #[derive(Debug)]
-struct Wall(TestClock);
+struct WallClock(TestClock);
 
-impl TimeSource for Wall {
+impl TimeSource for WallClock {
     fn now(&self) -> SystemTime {
         self.0.now().wall()
     }
