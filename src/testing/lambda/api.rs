@@ -17,10 +17,10 @@ use axum::serve::IncomingStream;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::builder::{ACCOUNT_ID, HANDLER, VERSION};
+use super::builder::{ACCOUNT_ID, Fault, HANDLER, VERSION};
 use super::environment::Environment;
+use super::report::{Outcome, Report, ReportKind};
 use super::state::{Delivery, LambdaState, Refusal, Reply};
-use super::{Fault, Outcome, Report, ReportKind};
 
 const EXTENSION_NAME: &str = "lambda-extension-name";
 const EXTENSION_ID: HeaderName = HeaderName::from_static("lambda-extension-identifier");
@@ -56,7 +56,7 @@ async fn next_invocation(
     ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Result<Response, Refusal> {
     let asked = environment.request(LambdaState::runtime_asks)?;
-    Ok(reply(&environment, &peer, |state| state.take_invocation(asked), deliver).await)
+    reply(&environment, &peer, |state| state.take_invocation(asked), deliver).await
 }
 
 fn deliver(delivery: Delivery) -> Response {
@@ -102,8 +102,7 @@ async fn next_restore(
     ConnectInfo(peer): ConnectInfo<Peer>,
 ) -> Result<Response, Refusal> {
     environment.request(LambdaState::runtime_asks_for_restore)?;
-    let take = LambdaState::take_restore;
-    Ok(reply(&environment, &peer, take, IntoResponse::into_response).await)
+    reply(&environment, &peer, LambdaState::take_restore, IntoResponse::into_response).await
 }
 
 async fn register(
@@ -135,50 +134,52 @@ async fn next_event(
 ) -> Result<Response, Refusal> {
     let id = header(&headers, EXTENSION_ID.as_str());
     let asked = environment.request(|state| state.extension_asks(id))?;
-    let take = |state: &mut LambdaState| state.take_event(id, asked);
-    Ok(reply(&environment, &peer, take, |event| json_body(200, event)).await)
+    let send = |event| json_body(200, event);
+    reply(&environment, &peer, |state| state.take_event(id, asked), send).await
 }
 
-/// Takes error reports of one kind.
 fn reports(kind: ReportKind) -> MethodRouter<Arc<Environment>> {
-    post(
-        async move |State(environment): State<Arc<Environment>>,
-                    headers: HeaderMap,
-                    body: Bytes| {
-            let report = |error_type| Report {
-                kind,
-                extension: None,
-                error_type: header(&headers, error_type).to_owned(),
-                body: text(&body),
-                refused: false,
-            };
-            environment.request(|state| match kind {
-                ReportKind::RuntimeInit | ReportKind::RuntimeRestore => {
-                    state.runtime_reports(report(RUNTIME_ERROR_TYPE))
-                }
-                ReportKind::ExtensionInit | ReportKind::ExtensionExit => {
-                    let id = header(&headers, EXTENSION_ID.as_str());
-                    state.extension_reports(id, report(EXTENSION_ERROR_TYPE))
-                }
-            })?;
-            Ok::<_, Refusal>(Accepted)
-        },
-    )
+    post(move |environment, headers, body| report(kind, environment, headers, body))
 }
 
-/// Waits for the reply to a request and sends it. Once the client has closed the connection, it takes
-/// no event.
+async fn report(
+    kind: ReportKind,
+    State(environment): State<Arc<Environment>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Accepted, Refusal> {
+    let report = |error_type| Report {
+        kind,
+        extension: None,
+        error_type: header(&headers, error_type).to_owned(),
+        body: text(&body),
+        refused: false,
+    };
+    environment.request(|state| match kind {
+        ReportKind::RuntimeInit | ReportKind::RuntimeRestore => {
+            state.runtime_reports(report(RUNTIME_ERROR_TYPE))
+        }
+        ReportKind::ExtensionInit | ReportKind::ExtensionExit => {
+            let id = header(&headers, EXTENSION_ID.as_str());
+            state.extension_reports(id, report(EXTENSION_ERROR_TYPE))
+        }
+    })?;
+    Ok(Accepted)
+}
+
+/// Waits for the reply to a request and sends it. A client that has closed its connection takes no
+/// event.
 async fn reply<T>(
     environment: &Environment,
     peer: &Peer,
     mut take: impl FnMut(&mut LambdaState) -> Option<Reply<T>>,
     send: impl FnOnce(T) -> Response,
-) -> Response {
+) -> Result<Response, Refusal> {
     let reply = environment.until(|state| if peer.is_closed() { None } else { take(state) });
     match reply.await {
-        Reply::Event(event) => send(event),
-        Reply::Fault(fault) => fault.send(peer).await,
-        Reply::Refused(refusal) => refusal.into_response(),
+        Reply::Event(event) => Ok(send(event)),
+        Reply::Fault(fault) => Ok(fault.send(peer).await),
+        Reply::Refused(refusal) => Err(refusal),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::LambdaError;
 use super::builder::FunctionConfig;
+use super::report::LambdaError;
 use super::state::{LambdaState, Refusal};
 use crate::clock::runtime_now;
 use crate::testing::TestClock;

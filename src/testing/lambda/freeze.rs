@@ -3,8 +3,9 @@
 use std::io;
 use std::time::Duration;
 
+use super::Lambda;
+use super::report::LambdaError;
 use super::state::LambdaState;
-use super::{Lambda, LambdaError};
 
 impl Lambda {
     /// Freezes the environment for `duration`, once no invocation is going on and everybody has asked

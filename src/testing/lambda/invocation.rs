@@ -1,8 +1,10 @@
 //! [`InvocationBuilder`] and [`InvocationHandle`]: an invocation that a test configures, starts and
 //! follows.
 
+use super::Lambda;
+use super::builder::Order;
+use super::report::{Invocation, LambdaError, Outcome};
 use super::state::Record;
-use super::{Invocation, Lambda, LambdaError, Order, Outcome};
 
 /// Configures an invocation; see [`Lambda::invocation`].
 #[derive(Debug)]

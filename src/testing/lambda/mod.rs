@@ -1,8 +1,9 @@
 //! A Lambda that can freeze: the Runtime API and the Extensions API on a loopback port, by AWS's
 //! rules, with the order of events, the faults and the freezes that a test asks for.
 //!
-//! `state` has the rules, as plain data; `environment` locks it and waits for its changes; `api` puts
-//! it on HTTP; the other files are what a test calls.
+//! From below: `builder` and `report` are what a test asks for and what it is told; `state` has the
+//! rules, as plain data; `environment` locks it and waits for its changes; `api` puts it on HTTP; here,
+//! and in `invocation`, `freeze` and `process`, is what a test calls.
 
 mod api;
 mod builder;
@@ -16,10 +17,9 @@ mod state;
 pub use builder::{Fault, Gap, LambdaBuilder, Order};
 pub use freeze::Frozen;
 pub use invocation::{InvocationBuilder, InvocationHandle};
-pub use process::ExtensionEnd;
 pub use report::{
-    Invocation, LambdaCounts, LambdaError, Outcome, RegisteredExtension, Report, ReportKind,
-    Timings,
+    ExtensionEnd, Invocation, LambdaCounts, LambdaError, Outcome, RegisteredExtension, Report,
+    ReportKind, Timings,
 };
 
 use std::io;
@@ -40,7 +40,7 @@ use state::LambdaState;
 /// open requests of the function get no answer.
 ///
 /// Where AWS promises nothing, such as whether the handler or the extension starts first, the test
-/// decides ([`Order`]), so every run is the same. Nothing here sleeps or polls.
+/// decides ([`Order`]), so every run is the same. Nothing here polls.
 ///
 /// # In process
 ///

@@ -2,27 +2,14 @@
 
 use std::io;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use super::Lambda;
 use super::environment::Environment;
+use super::report::{ExtensionEnd, LambdaError};
 use super::state::{LambdaState, SHUTDOWN_TIME};
-use super::{Lambda, LambdaError};
-
-/// How the process of an external extension ended after SHUTDOWN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExtensionEnd {
-    /// The extension's name.
-    pub name: String,
-    /// Its exit status; `None` if it was killed.
-    pub status: Option<ExitStatus>,
-    /// The time from SHUTDOWN until it exited.
-    pub after: Duration,
-}
 
 impl Lambda {
     /// Starts the function as a process, with the environment's variables added to those of `command`.

@@ -1,5 +1,6 @@
-//! What a test is told: how an invocation ended ([`Invocation`]), what the function has done
-//! ([`LambdaCounts`], [`RegisteredExtension`], [`Report`]), and what failed ([`LambdaError`]).
+//! What a test is told: how an invocation ended ([`Invocation`]), what the function and its extensions
+//! did ([`LambdaCounts`], [`RegisteredExtension`], [`Report`], [`ExtensionEnd`]), and what failed
+//! ([`LambdaError`]).
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -113,7 +114,7 @@ pub struct RegisteredExtension {
 pub struct Report {
     /// The path that it was posted to.
     pub kind: ReportKind,
-    /// The extension that reported it; `None` if it was the runtime.
+    /// The extension that reported it; `None` for the runtime, and for one that is not registered.
     pub extension: Option<String>,
     /// Its type, from the header.
     pub error_type: String,
@@ -135,6 +136,18 @@ pub enum ReportKind {
     ExtensionInit,
     /// `/extension/exit/error`.
     ExtensionExit,
+}
+
+/// How the process of an external extension ended after SHUTDOWN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtensionEnd {
+    /// The extension's name.
+    pub name: String,
+    /// Its exit status; `None` if it was killed.
+    pub status: Option<ExitStatus>,
+    /// The time from SHUTDOWN until it exited.
+    pub after: Duration,
 }
 
 /// Why a function could not be started, invoked, frozen or restored.

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{LambdaState, Refusal, Reply, uuid};
-use crate::testing::lambda::{Fault, RegisteredExtension, Report, ReportKind};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::{RegisteredExtension, Report, ReportKind};
 
 const MAX_EXTENSIONS: usize = 10;
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::{Delivery, LambdaState, Record, Refusal, Reply};
 use crate::clock::runtime_now;
-use crate::testing::lambda::{Fault, Outcome};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::Outcome;
 
 /// For the test.
 impl LambdaState {

@@ -18,16 +18,16 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::builder::FunctionConfig;
-use super::{
-    ExtensionEnd, Fault, LambdaCounts, LambdaError, RegisteredExtension, Report, ReportKind,
+use super::builder::{Fault, FunctionConfig};
+use super::report::{
+    ExtensionEnd, LambdaCounts, LambdaError, RegisteredExtension, Report, ReportKind,
 };
 use crate::clock::{Clock, runtime_now};
 use crate::testing::TestClock;
 use extension::ExtensionState;
 use runtime::RuntimeState;
 
-/// What extensions get from SHUTDOWN to their end.
+/// How long extensions have from SHUTDOWN until they are killed.
 pub(super) const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct LambdaState {
     extensions: Vec<ExtensionState>,
     /// Init is over.
     initialised: bool,
-    /// The report that ended init, or the restore, with a failure.
+    /// The report with which init, or the restore, has failed.
     failed: Option<Report>,
 
     /// All invocations. `queue` has the indices of those that have not begun, `active` of those that
@@ -53,8 +53,8 @@ pub(super) struct LambdaState {
     next_faults: BTreeMap<String, VecDeque<Fault>>,
 
     processes: Vec<Process>,
-    /// How the last process exited, until another one starts. The inner `None`: its status is not
-    /// known.
+    /// How the last process exited, until another one starts. The inner option is `None` if its status
+    /// is not known.
     exited: Option<Option<ExitStatus>>,
 
     frozen: bool,
@@ -173,7 +173,7 @@ impl LambdaState {
     }
 }
 
-/// Freezes, and the end.
+/// Freezes, shutdown, and the end.
 impl LambdaState {
     /// Freezes the environment if it is idle. Nobody is answered until it thaws.
     pub(super) fn freeze(&mut self) -> Option<()> {
@@ -197,11 +197,11 @@ impl LambdaState {
         });
         let (event, began) = (event.to_string(), runtime_now());
         self.shutdown = Some(Shutdown { event, began, ends: Vec::new() });
+        let extensions = &self.extensions;
+        let gets_shutdown =
+            |name: &String| extensions.iter().any(|it| it.gets_shutdown() && it.name() == name);
         for process in &mut self.processes {
-            let is_told = |it: &ExtensionState| {
-                it.gets_shutdown() && process.extension.as_deref() == Some(it.name())
-            };
-            process.killed |= !self.extensions.iter().any(is_told);
+            process.killed |= !process.extension.as_ref().is_some_and(gets_shutdown);
         }
     }
 
@@ -209,9 +209,8 @@ impl LambdaState {
     /// is left.
     pub(super) fn is_shut_down(&self) -> bool {
         let Some(shutdown) = &self.shutdown else { return false };
-        let has_exited =
-            |it: &ExtensionState| shutdown.ends.iter().any(|end| end.name == it.name());
-        let is_done = |it: &ExtensionState| !it.waits_for_shutdown() || has_exited(it);
+        let has_exited = |name: &str| shutdown.ends.iter().any(|end| end.name == name);
+        let is_done = |it: &ExtensionState| !it.waits_for_shutdown() || has_exited(it.name());
         self.processes.is_empty() && self.extensions.iter().all(is_done)
     }
 
@@ -272,7 +271,7 @@ impl LambdaState {
     }
 }
 
-/// When so much time has passed, on the wall clock, in milliseconds since the Unix epoch.
+/// The time on the wall clock after `timeout`, in milliseconds since the Unix epoch.
 fn deadline_ms(clock: &TestClock, timeout: Duration) -> u64 {
     let now = clock.now().wall().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.saturating_add(timeout).as_millis()).unwrap_or(u64::MAX)

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::{deadline_ms, uuid};
 use crate::testing::TestClock;
-use crate::testing::lambda::{Gap, Invocation, Order, Outcome, Timings};
+use crate::testing::lambda::builder::{Gap, Order};
+use crate::testing::lambda::report::{Invocation, Outcome, Timings};
 
 #[derive(Debug, Default)]
 pub(crate) struct Record {

@@ -1,7 +1,8 @@
 //! [`RuntimeState`]: how far the runtime has come, and what it may do next.
 
 use super::{LambdaState, Refusal, Reply};
-use crate::testing::lambda::{Fault, Report, ReportKind};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::{Report, ReportKind};
 
 #[derive(Debug, Default)]
 pub(super) struct RuntimeState {
