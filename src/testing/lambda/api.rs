@@ -47,7 +47,7 @@ pub(super) async fn serve(environment: Arc<Environment>, listener: TcpListener) 
     // Lambda's own limit is above axum's.
     let router = router.layer(DefaultBodyLimit::disable()).with_state(environment);
     let service = router.into_make_service_with_connect_info::<Peer>();
-    // `serve` goes on after errors of its listener, so there is none to return.
+    // axum retries when it cannot accept a connection, so this never returns an error.
     axum::serve(listener, service).await.ok();
 }
 

@@ -19,7 +19,7 @@ pub struct LambdaBuilder {
     pub(super) clock: Option<TestClock>,
 }
 
-// `bind` is in `mod.rs`, beside what it makes.
+// `bind` is in `mod.rs`, with `BoundLambda`.
 impl LambdaBuilder {
     pub(super) fn new() -> Self {
         Self { function: FunctionConfig::default(), clock: None }

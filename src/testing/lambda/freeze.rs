@@ -62,7 +62,7 @@ impl Lambda {
     /// Calls `probe` at each freeze, after processes have been stopped and before time passes. There a
     /// test can look at what was in flight.
     ///
-    /// It must not wait for the frozen function, nor add probes.
+    /// It must not wait for the frozen function, and must not add probes.
     pub fn on_freeze(&self, probe: impl FnMut() + Send + 'static) {
         self.environment.add_probe(Box::new(probe));
     }

@@ -15,7 +15,7 @@ pub(crate) struct Record {
     request_id: String,
     payload: Bytes,
     order: Order,
-    /// `None` for one as AWS makes it.
+    /// `None` for a trace id as AWS makes it.
     trace_id: Option<String>,
 
     begun: Option<Begun>,
@@ -87,7 +87,7 @@ impl Record {
         self.responded.is_some()
     }
 
-    /// Whether there is a response, and everybody who took part has asked for the next event.
+    /// Whether there is a response, and the runtime and the extensions have asked for the next event.
     pub(super) fn is_done(&self) -> bool {
         self.has_response() && self.runtime_asked_again && self.extensions_are_done()
     }
