@@ -12,7 +12,6 @@ mod support;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use lambda_cache::Cache;
 use winterbaume_core::MockAws;
 use winterbaume_dynamodb::DynamoDbService;
 
@@ -29,9 +28,9 @@ fn main() -> Result<(), Error> {
         let mock = MockAws::builder().with_service(DynamoDbService::new()).build();
         let aws = Aws::new(&mock, &environment.clock, LATENCY);
         let bank = Bank::open(Client::new(aws.direct()), &environment.clock).await?;
-        let builder = Cache::builder(aws.config()).clock(environment.clock.clone());
+        let function = function::run(aws.builder());
         let scenario = Scenario { environment, aws, bank, seen: Seen::default() };
-        support::drive(function::run(builder), scenario.run()).await
+        support::drive(function, scenario.run()).await
     })
 }
 

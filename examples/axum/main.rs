@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::types::ParameterType;
-use lambda_cache::Cache;
 use lambda_cache::testing::Invocation;
 use serde::Deserialize;
 use serde_json::json;
@@ -35,8 +34,7 @@ fn main() -> Result<(), Error> {
         world.put("/app/greeting", "hello").await?;
         world.put("/app/banner", "all is well").await?;
         world.change_limits().await?;
-        let builder = Cache::builder(world.aws.config()).clock(world.environment.clock.clone());
-        support::drive(function::run(builder), scenario(&world)).await
+        support::drive(function::run(world.aws.builder()), scenario(&world)).await
     })
 }
 

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use aws_sdk_ssm::types::ParameterType;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use lambda_cache::Cache;
 
 use accounts::{Accounts, HOUR};
 use function::Page;
@@ -44,9 +43,9 @@ fn main() -> Result<(), Error> {
         let client = SharedHttpClient::new(accounts.clone());
         let credentials = accounts.own().credentials_provider();
         let aws = Aws::behind(client, credentials, &environment.clock, LATENCY);
-        let builder = Cache::builder(aws.config()).clock(environment.clock.clone());
+        let function = function::run(aws.builder());
         let scenario = Scenario { environment, aws, accounts };
-        support::drive(function::run(builder), scenario.run()).await
+        support::drive(function, scenario.run()).await
     })
 }
 

@@ -19,8 +19,6 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_cache::Cache;
-use lambda_cache::testing::TestClock;
 use lambda_runtime::LambdaEvent;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -38,15 +36,15 @@ fn main() -> Result<(), Error> {
     tracing_subscriber::registry().with(refreshes.clone()).init();
     support::in_lambda(async |environment| {
         let world = World::new(environment.clock.clone()).await;
-        let function = function_main(Arc::clone(&world), environment.clock.clone());
+        let function = function_main(Arc::clone(&world));
         let scenario = Scenario { environment, world, refreshes, journal: Journal::default() };
         support::drive(function, scenario.run()).await
     })
 }
 
-/// What a function's `main` does.
-async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error> {
-    let mut builder = Cache::builder(world.aws.config()).clock(clock);
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`.
+async fn function_main(world: Arc<World>) -> Result<(), Error> {
+    let mut builder = world.aws.builder();
     let function = Function::declare(&mut builder, move || Arc::clone(&world).rates());
     let cache = builder.spawn().await?;
     cache

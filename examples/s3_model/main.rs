@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
-use lambda_cache::Cache;
 use winterbaume_core::MockAws;
 use winterbaume_s3::S3Service;
 
@@ -39,8 +38,7 @@ fn main() -> Result<(), Error> {
         let seen = Seen::default();
         let scenario = Scenario { environment, path: path.clone(), aws, s3, history, seen };
         scenario.replace().await?;
-        let builder = Cache::builder(scenario.aws.config());
-        let function = function::run(builder.clock(scenario.environment.clock.clone()), path);
+        let function = function::run(scenario.aws.builder(), path);
         support::drive(function, scenario.run()).await
     })
 }

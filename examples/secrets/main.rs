@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
-use lambda_cache::Cache;
 use serde_json::json;
 use winterbaume_core::MockAws;
 use winterbaume_secretsmanager::SecretsManagerService;
@@ -36,8 +35,7 @@ fn main() -> Result<(), Error> {
             versions: AtomicUsize::default(),
         };
         rotation.begin().await?;
-        let builder = Cache::builder(aws.config()).clock(environment.clock.clone());
-        let function = function::run(builder, rotation.server.clone());
+        let function = function::run(aws.builder(), rotation.server.clone());
         let scenario = Scenario { environment, aws, rotation, load: Load::default() };
         support::drive(function, scenario.run()).await
     })

@@ -6,8 +6,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::sdk_config::TimeSource;
-use lambda_cache::Clock;
 use lambda_cache::testing::TestClock;
+use lambda_cache::{Builder, Cache, Clock};
 use winterbaume_core::MockAws;
 
 use super::Network;
@@ -17,6 +17,7 @@ pub const REGION: &str = "eu-central-1";
 
 /// AWS, and the network to it.
 pub struct Aws {
+    clock: TestClock,
     config: SdkConfig,
     direct: SdkConfig,
     pub network: Network,
@@ -45,16 +46,16 @@ impl Aws {
                 .build()
         };
         let slow = SharedHttpClient::new(network.clone());
-        Self { config: config(slow), direct: config(client), network }
+        Self { clock: clock.clone(), config: config(slow), direct: config(client), network }
     }
 
-    /// What the function's `aws_config::load_from_env()` would give.
-    pub fn config(&self) -> &SdkConfig {
-        &self.config
+    /// What `Cache::builder(&aws_config::load_from_env().await)` would give a function in Lambda.
+    pub fn builder(&self) -> Builder {
+        Cache::builder(&self.config).clock(self.clock.clone())
     }
 
-    /// The same without the network: for the scenario's own calls, which take no time and are not
-    /// counted.
+    /// The configuration without the network: for the scenario's own calls, which take no time and are
+    /// not counted.
     pub fn direct(&self) -> &SdkConfig {
         &self.direct
     }
