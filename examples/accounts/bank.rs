@@ -1,4 +1,4 @@
-//! The accounts: their table, how they change, and who is asked for how often.
+//! The accounts: their table, how they change, and how often each is read.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 use lambda_cache::testing::TestClock;
 
 use super::function::Account;
-use super::stage::{Error, History};
+use super::support::{Error, History};
 
 /// How many accounts there are.
 pub const ACCOUNTS: usize = 1000;
@@ -16,10 +16,10 @@ pub const ACCOUNTS: usize = 1000;
 pub struct Bank {
     dynamodb: Client,
     clock: TestClock,
-    /// Of each account.
-    history: Vec<History>,
-    /// For each account, how likely it is that one before it is asked for, or it.
-    cumulated: Vec<f64>,
+    /// One for each account.
+    histories: Vec<History>,
+    /// For each account, the probability that it, or one before it, is read.
+    cumulative: Vec<f64>,
     random: fastrand::Rng,
 }
 
@@ -34,8 +34,8 @@ impl Bank {
         let bank = Self {
             dynamodb,
             clock: clock.clone(),
-            history: (0..ACCOUNTS).map(|_| History::default()).collect(),
-            cumulated: zipf(ACCOUNTS, 1.2),
+            histories: (0..ACCOUNTS).map(|_| History::default()).collect(),
+            cumulative: zipf(ACCOUNTS, 1.2),
             random: fastrand::Rng::with_seed(7),
         };
         let all: Vec<usize> = (0..ACCOUNTS).collect();
@@ -43,43 +43,43 @@ impl Bank {
         Ok(bank)
     }
 
-    /// Accounts have a new revision.
+    /// Gives accounts a new revision.
     pub async fn change(&self, accounts: &[usize]) -> Result<(), Error> {
         for accounts in accounts.chunks(25) {
             let put = accounts.iter().map(|account| self.put(*account));
             let put = put.collect::<Result<_, _>>()?;
             self.dynamodb.batch_write_item().request_items("accounts", put).send().await?;
             let now = self.clock.true_now();
-            accounts.iter().for_each(|account| self.history[*account].record(now));
+            accounts.iter().for_each(|account| self.histories[*account].record(now));
         }
         Ok(())
     }
 
-    /// What writes an account's next revision.
+    /// The request that writes an account's next revision.
     fn put(&self, account: usize) -> Result<WriteRequest, Error> {
-        let revision = self.history[account].newest() + 1;
+        let revision = self.histories[account].newest() + 1;
         let item = serde_dynamo::to_item(Account { id: id(account), revision })?;
         let put = PutRequest::builder().set_item(Some(item)).build()?;
         Ok(WriteRequest::builder().put_request(put).build())
     }
 
-    /// An account that somebody pays from: few do so often, most seldom.
+    /// A random account that somebody pays from: a few are chosen often, most seldom.
     pub fn payer(&mut self) -> usize {
         let chance = self.random.f64();
-        self.cumulated.partition_point(|cumulated| *cumulated < chance).min(ACCOUNTS - 1)
+        self.cumulative.partition_point(|it| *it < chance).min(ACCOUNTS - 1)
     }
 
     pub fn history_of(&self, id: &str) -> Result<&History, Error> {
-        Ok(&self.history[id.parse::<usize>()?])
+        Ok(&self.histories[id.parse::<usize>()?])
     }
 }
 
-/// The number of an account.
+/// The id of an account.
 pub fn id(account: usize) -> String {
     format!("{account:06}")
 }
 
-/// Zipf's law: the nth account is asked for in proportion to n to the power of -s.
+/// Zipf's law, cumulated: the nth account is read in proportion to n to the power of -s.
 fn zipf(accounts: usize, s: f64) -> Vec<f64> {
     let weights: Vec<f64> = (1..=accounts).map(|n| (n as f64).powf(-s)).collect();
     let all: f64 = weights.iter().sum();

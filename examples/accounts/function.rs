@@ -1,5 +1,4 @@
-//! The function: it checks payments against the accounts they are of. It knows nothing of where it
-//! runs.
+//! The function, as you would write it: it looks up the accounts of payments.
 
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use lambda_cache::{Builder, Snapshot, Value};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 
-/// How old what is known of an account may be.
+/// The max age of an account.
 pub const MAX_AGE: Duration = Duration::from_secs(60);
-/// How many accounts are kept, of the many there are.
+/// How many accounts are kept.
 pub const MAX_ENTRIES: usize = 100;
 
 /// An item of the table.
@@ -25,15 +24,15 @@ pub struct Account {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     pub accounts: Vec<Account>,
-    /// The age of the oldest.
+    /// The age of the oldest of them.
     pub age: Duration,
-    /// How many accounts are kept, and what has become of reads so far.
+    /// How many accounts are kept, and the hits and misses so far.
     pub kept: usize,
     pub hit_rate: f64,
     pub misses: u64,
 }
 
-/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`.
 pub async fn run(mut builder: Builder) -> Result<(), Error> {
     let items = dynamodb::items("accounts").key::<String>("id").deserialize::<Account>();
     let accounts = builder.memo_from("accounts", items);
@@ -44,7 +43,7 @@ pub async fn run(mut builder: Builder) -> Result<(), Error> {
         .run(move |event: LambdaEvent<Vec<String>>, _: Snapshot| {
             let accounts = accounts.clone();
             async move {
-                // What is not held of them comes in as few calls as it takes.
+                // Accounts that are not kept are fetched together, in as few calls as possible.
                 let found = event.payload.iter().map(|id| accounts.get(id));
                 let found: Vec<Value<Account>> = try_join_all(found).await?;
                 let stats = accounts.stats();

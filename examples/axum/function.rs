@@ -1,4 +1,4 @@
-//! The function: an axum router whose handlers take snapshots. It knows nothing of where it runs.
+//! The function, as you would write it: an axum router whose handlers take snapshots.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use lambda_http::Adapter;
 use lambda_runtime::Runtime;
 use serde::{Deserialize, Serialize};
 
-/// How old any of its parameters may be when a request is answered.
+/// The max age of the function's parameters.
 pub const MAX_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,8 +21,8 @@ pub struct Limits {
     pub requests: usize,
 }
 
-/// What every handler is given: the cache, and the keys of its entries. Cloned for each request, which
-/// costs next to nothing.
+/// What every handler gets: the cache, and the keys of its entries. It is cloned for each request, which
+/// is cheap.
 #[derive(Clone)]
 struct App {
     cache: Cache,
@@ -31,14 +31,15 @@ struct App {
     banner: Key<String>,
 }
 
-/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`.
 pub async fn run(mut builder: Builder) -> Result<(), lambda_http::Error> {
     let greeting = builder.add(ssm::parameter("/app/greeting").max_age(MAX_AGE));
     let limits = builder.add(ssm::parameter("/app/limits").json::<Limits>().max_age(MAX_AGE));
     let banner = builder.add(ssm::parameter("/app/banner").max_age(MAX_AGE));
     let cache = builder.spawn().await?;
 
-    // Before the runtime: Lambda takes no extension after it has asked for its first invocation.
+    // Before the runtime, because Lambda refuses extensions once the runtime has asked for its first
+    // invocation.
     let extension = cache.register().await?;
     let app = Router::new()
         .route("/greet/{name}", get(greet))
@@ -47,12 +48,12 @@ pub async fn run(mut builder: Builder) -> Result<(), lambda_http::Error> {
         .with_state(App { cache: cache.clone(), greeting, limits, banner });
     // The layer tells the cache when an invocation begins, and when its response has been sent.
     let runtime = Runtime::new(Adapter::from(app)).layer(cache.layer());
-    // Neither ends before the environment does, unless it fails; then the process has to end.
+    // Both run until the environment ends. If one fails, the process has to end.
     tokio::try_join!(runtime.run(), extension.run())?;
     Ok(())
 }
 
-/// A handler that reads several entries takes a snapshot: all of one instant.
+/// A handler that reads several entries takes a snapshot, which shows all of them at one instant.
 async fn greet(State(app): State<App>, Path(name): Path<String>) -> Result<String, Unavailable> {
     let snapshot = app.cache.snapshot().await;
     let (greeting, limits) = (snapshot.get(app.greeting)?, snapshot.get(app.limits)?);
@@ -64,7 +65,7 @@ async fn show_limits(State(app): State<App>) -> Result<Json<Limits>, Unavailable
     Ok(Json(snapshot.get(app.limits)?.clone()))
 }
 
-/// A handler that reads one entry can ask for that one, and fails with no other.
+/// A handler that reads one entry can get just that one. Another entry that fails does not matter then.
 async fn show_banner(State(app): State<App>) -> Result<String, Unavailable> {
     let banner = app.cache.get(app.banner).await?;
     Ok(banner.to_string())
@@ -79,10 +80,10 @@ impl From<Error> for Unavailable {
     }
 }
 
-/// What was wrong is for the log. The client is told to come again.
+/// Logs the error, and tells the client to try again.
 impl IntoResponse for Unavailable {
     fn into_response(self) -> Response {
-        tracing::error!(error = %self.0, "a request cannot be answered");
+        tracing::error!(error = %self.0, "a request could not be answered");
         (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")]).into_response()
     }
 }

@@ -1,10 +1,10 @@
-//! Accounts behind one network, and the sessions in which one reads the others.
+//! Several AWS accounts, and the sessions in which the function's account reads the others.
 //!
-//! winterbaume answers for each account, and its STS gives sessions. What it leaves out is here: that
-//! a session opens its own account only, ends, and is refused where there is no trust.
+//! winterbaume answers for each account, and its STS issues sessions. What it does not do is here: a
+//! session gives access to its own account only, it expires, and it is refused where there is no trust.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_ssm::config::{BehaviorVersion, Region};
@@ -24,7 +24,7 @@ use winterbaume_sts::StsService;
 /// How long a session lasts.
 pub const HOUR: Duration = Duration::from_secs(3600);
 
-/// The accounts by their ids; the first is the function's own.
+/// The accounts. The first is the function's own. Clones share them.
 #[derive(Clone)]
 pub struct Accounts(Arc<Shared>);
 
@@ -32,12 +32,12 @@ struct Shared {
     clock: TestClock,
     accounts: Vec<(&'static str, MockAws)>,
     sessions: Mutex<Vec<Session>>,
-    /// The accounts whose trust is withdrawn.
+    /// The accounts that have withdrawn their trust.
     distrusting: Mutex<Vec<&'static str>>,
     expired_calls: AtomicUsize,
 }
 
-/// A role, assumed once.
+/// A session of an assumed role.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub account: &'static str,
@@ -76,31 +76,38 @@ impl Accounts {
         aws_sdk_ssm::Client::from_conf(config.build())
     }
 
-    /// From now on an account's roles trust this function, or do not.
-    pub fn trust(&self, id: &'static str, trusts: bool) {
-        let mut distrusting = self.0.distrusting.lock().expect("no panic");
-        distrusting.retain(|it| *it != id);
-        distrusting.extend((!trusts).then_some(id));
+    /// An account's roles do not trust the function from now on.
+    pub fn withdraw_trust(&self, id: &'static str) {
+        self.distrusting().push(id);
     }
 
-    /// The sessions so far, in their order.
+    /// An account's roles trust the function again.
+    pub fn trust(&self, id: &str) {
+        self.distrusting().retain(|it| *it != id);
+    }
+
+    fn distrusting(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.0.distrusting.lock().expect("no panic")
+    }
+
+    /// All sessions so far, oldest first.
     pub fn sessions(&self) -> Vec<Session> {
         self.0.sessions.lock().expect("no panic").clone()
     }
 
-    /// How many calls were signed with a session that had expired.
+    /// How many calls used a session that had expired.
     pub fn expired_calls(&self) -> usize {
         self.0.expired_calls.load(Ordering::SeqCst)
     }
 
-    /// Which account a key opens now.
-    fn opened_by(&self, access_key: &str) -> Result<usize, &'static str> {
+    /// The index of the account that an access key belongs to now.
+    fn account_of(&self, access_key: &str) -> Result<usize, &'static str> {
         let sessions = self.sessions();
         match sessions.iter().find(|session| session.access_key == access_key) {
-            // A key that is no session's is the function's own.
+            // A key without a session is the function's own.
             None => Ok(0),
             Some(session) if session.expires > self.0.clock.true_now() => {
-                Ok(self.place(session.account))
+                Ok(self.index(session.account))
             }
             Some(_) => {
                 self.0.expired_calls.fetch_add(1, Ordering::SeqCst);
@@ -109,21 +116,21 @@ impl Accounts {
         }
     }
 
-    fn place(&self, id: &str) -> usize {
+    fn index(&self, id: &str) -> usize {
         self.0.accounts.iter().position(|(it, _)| *it == id).expect("an account")
     }
 
-    /// The account of the role that is to be assumed, if that trusts the function.
-    fn trusting(&self, request: &HttpRequest) -> Option<&'static str> {
+    /// The account of the role to be assumed, if it trusts the function.
+    fn trusting_account(&self, request: &HttpRequest) -> Option<&'static str> {
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default());
         let role_of = |id: &&str| body.contains(&format!("iam%3A%3A{id}%3Arole"));
         let id = self.0.accounts.iter().map(|(id, _)| *id).find(role_of)?;
-        let trusted = !self.0.distrusting.lock().expect("no panic").contains(&id);
+        let trusted = !self.distrusting().contains(&id);
         trusted.then_some(id)
     }
 
-    /// The session that STS gives, by the clock of this world and not the machine's.
-    fn open(&self, account: &'static str, answer: &HttpResponse) -> HttpResponse {
+    /// Keeps the session that STS has issued, and dates its end by this clock instead of the machine's.
+    fn keep_session(&self, account: &'static str, answer: &HttpResponse) -> HttpResponse {
         let answer = String::from_utf8_lossy(answer.body().bytes().unwrap_or_default());
         let (access_key, expiration) =
             (element(&answer, "AccessKeyId"), element(&answer, "Expiration"));
@@ -146,7 +153,7 @@ fn response(status: u16, body: String) -> HttpResponse {
     HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body))
 }
 
-/// Whose key has signed a request.
+/// The access key that signed a request.
 fn access_key(request: &HttpRequest) -> &str {
     let signature = request.headers().get("authorization").unwrap_or_default();
     let scope = signature.split_once("Credential=").map_or("", |(_, scope)| scope);
@@ -173,30 +180,30 @@ impl HttpClient for Accounts {
 
 #[derive(Debug)]
 struct Connector {
-    /// Of each account.
+    /// One for each account.
     services: Vec<SharedHttpConnector>,
     accounts: Accounts,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let place = match self.accounts.opened_by(access_key(&request)) {
-            Ok(place) => place,
+        let index = match self.accounts.account_of(access_key(&request)) {
+            Ok(index) => index,
             Err(code) => {
                 let body = format!(r#"{{"__type":"{code}"}}"#);
                 return HttpConnectorFuture::ready(Ok(response(400, body)));
             }
         };
         if !request.uri().contains("//sts.") {
-            return self.services[place].call(request);
+            return self.services[index].call(request);
         }
-        let Some(account) = self.accounts.trusting(&request) else {
+        let Some(account) = self.accounts.trusting_account(&request) else {
             let body = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>\
                         <Message>not authorized to perform sts:AssumeRole</Message></Error>\
                         </ErrorResponse>";
             return HttpConnectorFuture::ready(Ok(response(403, body.to_owned())));
         };
-        let (answer, accounts) = (self.services[place].call(request), self.accounts.clone());
-        HttpConnectorFuture::new(async move { Ok(accounts.open(account, &answer.await?)) })
+        let (answer, accounts) = (self.services[index].call(request), self.accounts.clone());
+        HttpConnectorFuture::new(async move { Ok(accounts.keep_session(account, &answer.await?)) })
     }
 }

@@ -1,5 +1,5 @@
-//! The function: it shows prices that belong to another account, and delivery times that belong to a
-//! third. It knows nothing of where it runs.
+//! The function, as you would write it: it shows prices from a second account, and delivery times from a
+//! third.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use lambda_cache::{Builder, Key, Snapshot};
 use lambda_runtime::LambdaEvent;
 use serde::{Deserialize, Serialize};
 
-/// A role of each of the other accounts, which trusts this function's own role.
+/// A role in each of the other accounts, which trusts this function's own role.
 pub const PRICE_READER: &str = "arn:aws:iam::111122223333:role/price-reader";
 pub const DELIVERY_READER: &str = "arn:aws:iam::444455556666:role/delivery-reader";
 
@@ -20,14 +20,14 @@ pub struct Page {
     pub delivery: Shown,
 }
 
-/// A text, or why there is none.
+/// A text, or the error.
 type Shown = Result<String, String>;
 
-/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`.
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`.
 pub async fn run(mut builder: Builder) -> Result<(), lambda_runtime::Error> {
     let minute = Duration::from_secs(60);
     let shop = ssm::parameter("/shop/name");
-    // One role, one session, in whatever region.
+    // Both regions share the role's one session.
     let price = ssm::parameter("/prices/book").assume_role(PRICE_READER).name("price");
     let virginia = ssm::parameter("/prices/book").assume_role(PRICE_READER).region("us-east-1");
     let delivery = ssm::parameter("/delivery/book").assume_role(DELIVERY_READER).name("delivery");

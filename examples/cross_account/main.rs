@@ -1,26 +1,25 @@
 //! Entries of other accounts and regions: `cargo run --example cross_account`.
 //!
-//! A function reads its own parameters, those of a second account in two regions, and those of a third,
-//! each through a role that it assumes. Hours go by, in which the environment is frozen between
-//! invocations; sessions are renewed before they expire. Then the third account withdraws its trust.
+//! A function reads parameters of its own account, of a second account in two regions, and of a third.
+//! It assumes a role for each of the other two. For three hours the environment is frozen between
+//! invocations, and sessions are renewed before they expire. Then the third account withdraws its trust.
 #![allow(clippy::print_stdout, unreachable_pub, missing_docs)]
 
 mod accounts;
 mod function;
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 
 use aws_sdk_ssm::types::ParameterType;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use lambda_cache::Cache;
 
 use accounts::{Accounts, HOUR};
 use function::Page;
-use stage::{Aws, Claims, Error, REGION, Stage};
+use support::{Aws, Checks, Environment, Error, REGION};
 
-/// The ids of the accounts; those of the others are in the ARNs of their roles.
+/// The ids of the accounts. Those of the other two are also in the ARNs of their roles.
 const OWN: &str = "777788889999";
 const PRICES: &str = "111122223333";
 const DELIVERIES: &str = "444455556666";
@@ -29,8 +28,8 @@ const LATENCY: Duration = Duration::from_millis(20);
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn main() -> Result<(), Error> {
-    stage::play(async |stage| {
-        let accounts = Accounts::new(&[OWN, PRICES, DELIVERIES], &stage.clock);
+    support::in_lambda(async |environment| {
+        let accounts = Accounts::new(&[OWN, PRICES, DELIVERIES], &environment.clock);
         for (account, region, name, value) in [
             (OWN, REGION, "/shop/name", "The Book Shop"),
             (PRICES, REGION, "/prices/book", "12 EUR"),
@@ -43,94 +42,95 @@ fn main() -> Result<(), Error> {
         }
         let client = SharedHttpClient::new(accounts.clone());
         let credentials = accounts.own().credentials_provider();
-        let aws = Aws::answered_by(client, credentials, &stage.clock, LATENCY);
-        let builder = Cache::builder(aws.config()).clock(stage.clock.clone());
-        let demonstration = Demonstration { stage, aws, accounts };
-        stage::beside(function::run(builder), demonstration.run()).await
+        let aws = Aws::behind(client, credentials, &environment.clock, LATENCY);
+        let function = function::run(aws.builder());
+        let scenario = Scenario { environment, aws, accounts };
+        support::drive(function, scenario.run()).await
     })
 }
 
-struct Demonstration {
-    stage: Stage,
+struct Scenario {
+    environment: Environment,
     aws: Aws,
     accounts: Accounts,
 }
 
-impl Demonstration {
+impl Scenario {
     async fn run(self) -> Result<(), Error> {
-        let Self { stage, accounts, .. } = &self;
-        stage.lambda.ready().await?;
+        let Self { environment, accounts, .. } = &self;
+        environment.lambda.ready().await?;
         let first = self.invoke().await?;
-        stage.say(&format!("{first:?}"));
-        stage.say(&format!("sessions: {}", self.sessions()));
+        environment.log(&format!("{first:?}"));
+        environment.log(&format!("sessions: {}", self.sessions()));
         let at_init = accounts.sessions().len();
 
-        stage.say("three hours go by; an invocation every five minutes, frozen in between");
-        let mut whole = 0;
+        environment.log("three hours: an invocation every five minutes, frozen in between");
+        let mut complete = 0;
         for hour in 1..=3 {
             for _ in 0..11 {
                 self.freeze(5 * MINUTE).await?;
-                whole += usize::from(is_whole(&self.invoke().await?));
+                complete += usize::from(is_complete(&self.invoke().await?));
             }
             self.freeze_until_the_last_seconds().await?;
-            whole += usize::from(is_whole(&self.invoke().await?));
-            stage.say(&format!("hour {hour}: sessions: {}", self.sessions()));
+            complete += usize::from(is_complete(&self.invoke().await?));
+            environment.log(&format!("hour {hour}: sessions: {}", self.sessions()));
         }
         let (own, prices, deliveries) =
             (self.sessions_of(OWN), self.sessions_of(PRICES), self.sessions_of(DELIVERIES));
 
-        stage.say("the third account withdraws its trust");
-        accounts.trust(DELIVERIES, false);
+        environment.log("the third account withdraws its trust");
+        accounts.withdraw_trust(DELIVERIES);
         self.freeze(5 * MINUTE).await?;
         let within_the_session = self.invoke().await?;
-        stage.say(&format!("delivery: {:?}", within_the_session.delivery));
+        environment.log(&format!("delivery: {:?}", within_the_session.delivery));
         self.freeze(HOUR).await?;
         let refused = self.invoke().await?;
-        stage.say(&format!("delivery: {:?}", refused.delivery));
+        environment.log(&format!("delivery: {:?}", refused.delivery));
 
-        stage.say("and gives it back");
-        accounts.trust(DELIVERIES, true);
+        environment.log("the third account trusts the function again");
+        accounts.trust(DELIVERIES);
         self.freeze(5 * MINUTE).await?;
         let trusted = self.invoke().await?;
-        stage.say(&format!("delivery: {:?}", trusted.delivery));
+        environment.log(&format!("delivery: {:?}", trusted.delivery));
 
-        let mut claims = Claims::begin();
-        claims.check("each entry is of its own account and region", is_whole(&first));
-        claims.check("a role is assumed once for all its entries and regions", at_init == 2);
-        claims.check("every hour each role was assumed once more", (prices, deliveries) == (4, 4));
-        claims.check("entries of the own account need no session", own == 0);
-        claims.check("36 invocations in three hours saw everything", whole == 36);
-        claims.check(
+        let mut checks = Checks::begin();
+        checks.check("each entry is read from its own account and region", is_complete(&first));
+        checks
+            .check("a role is assumed once for all entries and regions that use it", at_init == 2);
+        checks.check("each role was assumed again every hour", (prices, deliveries) == (4, 4));
+        checks.check("the entry of the function's own account needs no session", own == 0);
+        checks.check("36 invocations in three hours saw everything", complete == 36);
+        checks.check(
             "no call was signed with a session that had expired",
             accounts.expired_calls() == 0,
         );
-        claims.check("trust that is withdrawn ends no session", is_whole(&within_the_session));
-        claims.check(
-            "a role that is refused is the error of its entry",
+        checks.check("withdrawing trust does not end a session", is_complete(&within_the_session));
+        checks.check(
+            "a refused role is an error of its entry",
             refused.delivery.as_ref().is_err_and(|error| error.contains("\"delivery\"")),
         );
-        claims.check(
-            "and of no other",
-            is_whole(&Page { delivery: Ok("two days".to_owned()), ..refused }),
+        checks.check(
+            "the other entries do not fail with it",
+            is_complete(&Page { delivery: Ok("two days".to_owned()), ..refused }),
         );
-        claims.check("it heals by itself", is_whole(&trusted));
-        claims.verdict()
+        checks.check("the entry recovers when its role is trusted again", is_complete(&trusted));
+        checks.finish()
     }
 
     async fn invoke(&self) -> Result<Page, Error> {
-        Ok(self.stage.lambda.invoke(serde_json::json!({})).await?.json()?)
+        Ok(self.environment.lambda.invoke(serde_json::json!({})).await?.json()?)
     }
 
     async fn freeze(&self, duration: Duration) -> Result<(), Error> {
-        match self.stage.freeze(&self.aws.network, duration).await? {
+        match self.environment.freeze(&self.aws.network, duration).await? {
             0 => Ok(()),
             calls => Err(format!("{calls} calls were in flight at a freeze").into()),
         }
     }
 
-    /// Until shortly before the first of the present sessions expires.
+    /// Freezes until shortly before the first of the current sessions expires.
     async fn freeze_until_the_last_seconds(&self) -> Result<(), Error> {
-        let now = self.stage.clock.true_now();
+        let now = self.environment.clock.true_now();
         let ends = self.accounts.sessions().into_iter().map(|session| session.expires);
         let next = ends.filter(|end| *end > now).min().ok_or("no session")?;
         self.freeze(next.duration_since(now)?.saturating_sub(Duration::from_secs(4))).await
@@ -140,7 +140,7 @@ impl Demonstration {
         self.accounts.sessions().iter().filter(|session| session.account == account).count()
     }
 
-    /// How many there have been so far, of each account.
+    /// How many sessions there have been so far, for each account.
     fn sessions(&self) -> String {
         format!(
             "{} for {PRICES}, {} for {DELIVERIES}",
@@ -150,8 +150,8 @@ impl Demonstration {
     }
 }
 
-/// Whether an invocation saw what every account has in store.
-fn is_whole(page: &Page) -> bool {
+/// Whether an invocation saw the right value of every account.
+fn is_complete(page: &Page) -> bool {
     let is = |shown: &Result<String, String>, text| shown.as_ref().is_ok_and(|it| it == text);
     is(&page.shop, "The Book Shop")
         && is(&page.price, "12 EUR")

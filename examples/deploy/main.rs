@@ -1,7 +1,8 @@
-//! A function to deploy: a parameter and a secret, kept fresh. What `src/main.rs` of yours would be.
+//! A function to deploy, which keeps a parameter and a secret fresh. Your `src/main.rs` would look like
+//! this.
 //!
-//! `template.yaml` beside this creates both, gives the function the permissions it needs and no more,
-//! and says how to build and deploy it.
+//! `template.yaml` beside this creates both, gives the function only the permissions it needs, and says
+//! how to build and deploy it.
 
 use aws_config::BehaviorVersion;
 use lambda_cache::sources::{secrets_manager, ssm};
@@ -11,7 +12,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A secret, as Secrets Manager keeps those of databases.
+/// A secret in the format that Secrets Manager uses for databases.
 #[derive(Deserialize)]
 struct Database {
     username: String,

@@ -1,4 +1,4 @@
-//! The entries of every source, and the handler that says how old they are.
+//! The entries of every source, and a handler that reports their ages.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::function::{Function, Report, Seen};
 
-/// The names at the sources.
+/// The names of things at the sources.
 pub const SECRET: &str = "app/database";
 pub const BUCKET: &str = "app-bucket";
 pub const SETTINGS: &str = "settings.json";
@@ -17,8 +17,7 @@ pub const MODEL: &str = "model.json";
 pub const TABLE: &str = "accounts";
 pub const ACCOUNT: &str = "42";
 
-/// The names of the entries beside the quickstart's, in the order of a [`Report`], and how old each
-/// may be.
+/// The names and max ages of the entries beyond the quickstart's, in the order of a [`Report`].
 pub const MORE: [(&str, Duration); 6] = [
     ("database", Duration::from_secs(2)),
     ("pool", Duration::from_secs(2)),
@@ -28,24 +27,24 @@ pub const MORE: [(&str, Duration); 6] = [
     ("account memo", Duration::from_secs(3)),
 ];
 
-/// What each of them holds: a count of its changes, by which a report says which one it saw.
+/// What each of them holds: the number of its changes, which identifies its version in a report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Counted {
     pub count: u32,
 }
 
-/// What is made of the secret.
+/// What is derived from the secret.
 pub struct Pool {
     count: u32,
 }
 
 async fn connect(database: Counted) -> Result<Pool, std::io::Error> {
-    // As long as a handshake would take.
+    // A handshake takes about this long.
     tokio::time::sleep(Duration::from_millis(5)).await;
     Ok(Pool { count: database.count })
 }
 
-/// The keys of its entries.
+/// The keys of the function's entries.
 #[derive(Clone, Copy)]
 pub struct Everything {
     function: Function,
@@ -56,7 +55,7 @@ pub struct Everything {
     account: Key<Counted>,
 }
 
-/// What an invocation saw, and what the cache has cost so far.
+/// What an invocation saw, and how many API calls the cache has made so far.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct FullReport {
     #[serde(flatten)]
@@ -71,7 +70,7 @@ pub fn memo(builder: &mut Builder) -> Memo<String, Counted> {
 }
 
 impl Everything {
-    /// Declares what it needs; `fetch_rates` is where the rates come from.
+    /// Declares the entries. `fetch_rates` gets the rates.
     pub fn declare<F, Fut>(builder: &mut Builder, fetch_rates: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -91,7 +90,7 @@ impl Everything {
         }
     }
 
-    /// The handler. A real one would use the values; this one says how old they are.
+    /// The handler. A real one would use the values; this one reports their ages.
     pub async fn handle(
         self,
         cache: &Cache,
@@ -99,7 +98,7 @@ impl Everything {
         snapshot: Snapshot,
     ) -> Result<FullReport, Error> {
         let account = memo.get(ACCOUNT.to_owned()).await?;
-        // The file may have been replaced since the snapshot, by a newer one.
+        // A newer file may have replaced it since the snapshot.
         let model = std::fs::read(snapshot.get(self.model)?).unwrap_or_default();
         let model: Option<Counted> = serde_json::from_slice(&model).ok();
         let more = [

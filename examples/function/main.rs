@@ -1,9 +1,9 @@
-//! Every source in one Lambda function: what `src/main.rs` of yours could be.
+//! Every source in one Lambda function. Your `src/main.rs` could look like this.
 //!
-//! It has the quickstart's entries, four parameters of SSM Parameter Store and, as a stand-in for
-//! whatever else an async function can fetch, a number from the file that `RATES_FILE` names; and a
-//! secret, what is derived of it, two objects, an item and a memo. It runs in Lambda, and under AWS's
-//! Runtime Interface Emulator, as `tests/rie.rs` has it.
+//! It has the quickstart's entries: four parameters of SSM Parameter Store, and an async function that
+//! reads a number from the file that `RATES_FILE` names. It also has a secret, a value derived from it,
+//! two objects, an item and a memo. It runs in Lambda, and under AWS's Runtime Interface Emulator in
+//! `tests/rie.rs`.
 #![allow(unreachable_pub, missing_docs)]
 
 mod everything;
@@ -36,5 +36,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 async fn fetch_rates() -> Result<f64, io::Error> {
     let Some(file) = std::env::var_os("RATES_FILE") else { return Ok(1.0) };
     let text = tokio::fs::read_to_string(file).await?;
-    text.trim().parse().map_err(|_| io::Error::other("the file of rates holds no number"))
+    text.trim().parse().map_err(|_| io::Error::other("the file of rates does not hold a number"))
 }

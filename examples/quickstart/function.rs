@@ -1,4 +1,4 @@
-//! The function: what a user writes. It knows nothing of where it runs.
+//! The function: what you would write.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use lambda_cache::{Builder, Error, Key, Snapshot, from_fn};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-/// The names of its parameters.
+/// The names of the function's parameters.
 pub const PARAMETERS: [&str; 4] = ["/app/greeting", "/app/hosts", "/app/password", "/app/limits"];
 
-/// How old each entry may be when it is read, in the order of a [`Report`].
+/// The max age of each entry, in the order of a [`Report`].
 pub const MAX_AGES: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(3),
@@ -19,7 +19,7 @@ pub const MAX_AGES: [Duration; 5] = [
     Duration::from_secs(2),
 ];
 
-/// For how much longer the list of hosts may be served while Parameter Store cannot be reached.
+/// How long beyond its max age the list of hosts may be served while Parameter Store fails.
 pub const HOSTS_STALE_IF_ERROR: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Limits {
     pub requests: u32,
 }
 
-/// The keys of its entries.
+/// The keys of the function's entries.
 #[derive(Clone, Copy)]
 pub struct Function {
     greeting: Key<String>,
@@ -52,7 +52,7 @@ pub struct Seen {
 }
 
 impl Function {
-    /// Declares what it needs; `fetch_rates` is where the rates come from.
+    /// Declares the entries. `fetch_rates` gets the rates.
     pub fn declare<F, Fut>(builder: &mut Builder, fetch_rates: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -73,7 +73,7 @@ impl Function {
         }
     }
 
-    /// The handler. A real one would use the values; this one says how old they are.
+    /// The handler. A real one would use the values; this one reports their ages.
     pub async fn handle(self, snapshot: Snapshot) -> Result<Report, Error> {
         if let (Ok(greeting), Ok(hosts)) = (snapshot.get(self.greeting), snapshot.get(self.hosts)) {
             assert!(!greeting.is_empty() && !hosts.is_empty());
@@ -106,7 +106,7 @@ fn seen<T>(snapshot: &Snapshot, key: Key<T>) -> Result<Seen, String> {
     seen().map_err(|error| error.to_string())
 }
 
-/// The rates have no version of their own; in this example they count their changes.
+/// The rates have no version. In this example their value is the number of their changes.
 fn seen_rates(snapshot: &Snapshot, key: Key<f64>) -> Result<Seen, String> {
     let rates = snapshot.get(key).map_err(|error| error.to_string())?;
     seen(snapshot, key).map(|seen| Seen { version: rates.to_string(), ..seen })

@@ -34,7 +34,7 @@ impl Journal {
         println!("{:>9}{:>9}{:>10}  refreshed (why)", "waited", "held", "in flight");
     }
 
-    /// One invocation that was sent at `sent`, as a line.
+    /// Prints one invocation, which was sent at `sent`, as a line.
     pub fn record(
         &mut self,
         world: &World,
@@ -65,7 +65,7 @@ impl Journal {
         );
     }
 
-    /// One value, and whether it was older than it might be.
+    /// The age of one value, marked if it was older than allowed.
     fn judge(
         &mut self,
         world: &World,
@@ -100,18 +100,18 @@ impl Journal {
         println!("API calls made:          {}", world.aws.network.calls());
         println!("with a call per read:    {}", self.reads);
         println!("handlers that waited:    {}", self.waited);
-        println!("errors (source away):    {}", self.errors);
+        println!("errors (source failing): {}", self.errors);
         println!("stale on error (marked): {}", self.stale_on_error);
         println!("stale values served: {}", self.stale);
         println!("in flight at a freeze: {}", self.in_flight_at_a_freeze);
     }
 
-    pub fn promise_held(&self) -> bool {
+    pub fn kept_the_promise(&self) -> bool {
         self.stale == 0 && self.in_flight_at_a_freeze == 0
     }
 }
 
-/// Listens to the cache's own spans: one for each refresh.
+/// Collects the cache's tracing spans: one for each refresh.
 #[derive(Clone, Default)]
 pub struct Refreshes {
     open: Arc<Mutex<BTreeMap<u64, Fields>>>,
@@ -132,7 +132,7 @@ impl Visit for Fields {
 }
 
 impl Refreshes {
-    /// The refreshes that have ended since the last call.
+    /// The refreshes that have ended since the last call of this.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.done.lock().expect("no panic"))
     }

@@ -1,33 +1,31 @@
 //! The main job in one command, with nothing installed: `cargo run --example quickstart`.
 //!
-//! A function holds four parameters and the result of an async function. A Lambda that can freeze
-//! runs it: the real lambda_runtime and lambda-extension talk to its Runtime API and Extensions API.
-//! Parameter Store is winterbaume's, the client is the real AWS SDK. Values change at the source; the
-//! environment is frozen for longer than every max age; the source is away for a while. The timeline
-//! shows the age of every value each invocation saw.
+//! A function holds four parameters and the result of an async function. It runs in a Lambda that can
+//! freeze: the real lambda_runtime and lambda-extension talk to its Runtime API and Extensions API.
+//! Parameter Store is winterbaume's, the client is the real AWS SDK. Values change at the source, the
+//! environment is frozen for longer than every max age, and the source fails for a while. The timeline
+//! shows the age of every value that each invocation saw.
 //!
-//! It ends with an error if a value was served past its max age, or anything was in flight when the
-//! environment could have been frozen.
+//! It ends with an error if a value was served past its max age, or if anything was in flight when the
+//! environment could freeze.
 #![allow(clippy::print_stdout, unreachable_pub, missing_docs)]
 
 mod function;
 mod journal;
-#[path = "../stage/mod.rs"]
-mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use lambda_cache::Cache;
-use lambda_cache::testing::TestClock;
 use lambda_runtime::LambdaEvent;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use function::Function;
 use journal::{Journal, Refreshes};
-use stage::{Error, Stage};
+use support::{Environment, Error};
 use world::{NAMES, World};
 
 /// From the start of one invocation to the start of the next.
@@ -36,17 +34,17 @@ const PACE: Duration = Duration::from_millis(150);
 fn main() -> Result<(), Error> {
     let refreshes = Refreshes::default();
     tracing_subscriber::registry().with(refreshes.clone()).init();
-    stage::play(async |stage| {
-        let world = World::new(stage.clock.clone()).await;
-        let function = function_main(Arc::clone(&world), stage.clock.clone());
-        let demonstration = Demonstration { stage, world, refreshes, journal: Journal::default() };
-        stage::beside(function, demonstration.run()).await
+    support::in_lambda(async |environment| {
+        let world = World::new(environment.clock.clone()).await;
+        let function = function_main(Arc::clone(&world));
+        let scenario = Scenario { environment, world, refreshes, journal: Journal::default() };
+        support::drive(function, scenario.run()).await
     })
 }
 
-/// What a function's `main` does.
-async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error> {
-    let mut builder = Cache::builder(world.aws.config()).clock(clock);
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`.
+async fn function_main(world: Arc<World>) -> Result<(), Error> {
+    let mut builder = world.aws.builder();
     let function = Function::declare(&mut builder, move || Arc::clone(&world).rates());
     let cache = builder.spawn().await?;
     cache
@@ -56,23 +54,23 @@ async fn function_main(world: Arc<World>, clock: TestClock) -> Result<(), Error>
         .await
 }
 
-struct Demonstration {
-    stage: Stage,
+struct Scenario {
+    environment: Environment,
     world: Arc<World>,
     refreshes: Refreshes,
     journal: Journal,
 }
 
-impl Demonstration {
+impl Scenario {
     async fn run(mut self) -> Result<(), Error> {
-        self.stage.lambda.ready().await?;
+        self.environment.lambda.ready().await?;
         println!(
-            "ages of what each invocation saw; * the value had changed, ~ stale, by permission\n"
+            "the age of each value that an invocation saw; * it had changed, ~ stale, as stale_if_error allows\n"
         );
         self.journal.heading();
-        self.stage.say(&format!("init: {}", self.refreshes.take().join(", ")));
+        self.environment.log(&format!("init: {}", self.refreshes.take().join(", ")));
 
-        self.stage.say("steady traffic, while values change at the source");
+        self.environment.log("steady traffic, while values change at the source");
         for n in 0..32 {
             if n % 4 == 1 {
                 self.change(n / 4 % NAMES.len()).await;
@@ -80,25 +78,25 @@ impl Demonstration {
             self.invoke().await?;
         }
 
-        self.stage.say("values change, and the environment is frozen for 10 minutes");
+        self.environment.log("values change, and the environment is frozen for 10 minutes");
         for entry in 0..NAMES.len() {
             self.world.change(entry).await;
         }
         self.journal.in_flight_at_a_freeze +=
-            self.stage.freeze(&self.world.aws.network, Duration::from_secs(600)).await?;
-        self.stage.say("thawed");
+            self.environment.freeze(&self.world.aws.network, Duration::from_secs(600)).await?;
+        self.environment.log("thawed");
         for _ in 0..6 {
             self.invoke().await?;
         }
 
-        self.stage.say("the source is away");
-        self.world.aws.network.cut(true);
+        self.environment.log("the source fails");
+        self.world.aws.network.cut();
         for _ in 0..20 {
             self.invoke().await?;
         }
 
-        self.stage.say("the source is back");
-        self.world.aws.network.cut(false);
+        self.environment.log("the source answers again");
+        self.world.aws.network.repair();
         for entry in 0..NAMES.len() {
             self.change(entry).await;
         }
@@ -107,7 +105,7 @@ impl Demonstration {
         }
 
         self.journal.summary(&self.world);
-        match self.journal.promise_held() {
+        match self.journal.kept_the_promise() {
             true => Ok(()),
             false => Err("the promise was broken".into()),
         }
@@ -115,8 +113,8 @@ impl Demonstration {
 
     async fn invoke(&mut self) -> Result<(), Error> {
         let pace = tokio::time::sleep(PACE);
-        let (time, sent) = (self.stage.time(), self.stage.clock.true_now());
-        let invocation = self.stage.lambda.invoke(serde_json::json!({})).await?;
+        let (time, sent) = (self.environment.time(), self.environment.clock.true_now());
+        let invocation = self.environment.lambda.invoke(serde_json::json!({})).await?;
         let refreshes = self.refreshes.take();
         self.journal.record(&self.world, time, sent, &invocation, &refreshes);
         pace.await;
@@ -125,6 +123,6 @@ impl Demonstration {
 
     async fn change(&self, entry: usize) {
         self.world.change(entry).await;
-        self.stage.say(&format!("{} changes at the source", NAMES[entry]));
+        self.environment.log(&format!("{} changes at the source", NAMES[entry]));
     }
 }

@@ -1,5 +1,4 @@
-//! The function: it scores with a model that is kept in a file, and hands the file to others. It knows
-//! nothing of where it runs.
+//! The function, as you would write it: it keeps a model as a file, for readers of the file, and loaded.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +12,13 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
-/// How old the model may be.
+/// The max age of the model.
 pub const MAX_AGE: Duration = Duration::from_millis(400);
 
-/// Of a model, in bytes.
+/// The size of a model, in bytes.
 pub const SIZE: usize = 1024 * 1024;
 
-/// A metric: how often a model was loaded.
+/// How often a model was loaded.
 pub static LOADS: AtomicUsize = AtomicUsize::new(0);
 
 /// A model whose every byte is the number of its version.
@@ -30,16 +29,16 @@ pub struct Model {
 /// What an invocation saw.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Score {
-    /// The model that is loaded, if it is whole.
+    /// The version of the loaded model; `None` if it is not complete.
     pub model: Option<u8>,
-    /// The models that readers of the file found in it, if they are whole.
+    /// The version that each reader of the file found; `None` if it was not complete.
     pub file: Vec<Option<u8>>,
 }
 
-/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`. In
-/// Lambda the path is one below `/tmp`, where `.to_temporary_file()` puts it too.
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`. In Lambda
+/// the path is below `/tmp`, where `.to_temporary_file()` puts it too.
 pub async fn run(mut builder: Builder, path: PathBuf) -> Result<(), Error> {
-    // Both entries ask for one thing, so it is fetched once.
+    // Both entries have the same request, so the object is fetched once.
     let object = || s3::object("s3://models/v1.bin").to_file(&path).max_age(MAX_AGE);
     let file = builder.add(object().name("file"));
     let model = builder.add(object().name("model").derive(load));
@@ -48,8 +47,8 @@ pub async fn run(mut builder: Builder, path: PathBuf) -> Result<(), Error> {
     cache
         .run(move |_: LambdaEvent<serde_json::Value>, snapshot: Snapshot| async move {
             let (file, model) = (snapshot.get(file)?, snapshot.get(model)?);
-            // The model that is loaded stays what it is, and so does a file that was opened, even if
-            // a new one takes their place meanwhile.
+            // The loaded model and an opened file stay what they are, even if they are replaced
+            // meanwhile.
             let readers = try_join_all((0..4).map(|_| read_slowly(file))).await?;
             let file = readers.iter().map(Model::version).collect();
             Ok::<_, Error>(Score { model: model.version(), file })
@@ -63,7 +62,7 @@ async fn load(path: PathBuf) -> Result<Model, io::Error> {
     Ok(Model { bytes: tokio::fs::read(path).await? })
 }
 
-/// As a library does that takes a path.
+/// Reads the file as a library does that takes a path.
 async fn read_slowly(path: &Path) -> Result<Model, io::Error> {
     let mut file = tokio::fs::File::open(path).await?;
     let (mut bytes, mut part) = (Vec::new(), vec![0; SIZE / 16]);
@@ -77,10 +76,10 @@ async fn read_slowly(path: &Path) -> Result<Model, io::Error> {
 }
 
 impl Model {
-    /// The model's version, if it is whole.
+    /// The model's version, if it is complete.
     fn version(&self) -> Option<u8> {
         let version = *self.bytes.first()?;
-        let whole = self.bytes.len() == SIZE && self.bytes.iter().all(|byte| *byte == version);
-        whole.then_some(version)
+        let complete = self.bytes.len() == SIZE && self.bytes.iter().all(|byte| *byte == version);
+        complete.then_some(version)
     }
 }

@@ -1,4 +1,4 @@
-//! A database in this process: the server, and the driver that a function would use.
+//! A database in this process: the server, and the driver that the function uses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// How long it takes to connect.
 const HANDSHAKE: Duration = Duration::from_millis(5);
 
-/// The server. Clones are one.
+/// The server. Clones share one.
 #[derive(Clone, Default)]
 pub struct Server(Arc<Mutex<State>>);
 
@@ -26,18 +26,18 @@ struct State {
 pub struct Seen {
     /// How many rows were inserted into each table.
     pub rows: BTreeMap<&'static str, usize>,
-    /// How many connections were refused for their password.
+    /// How many connections were refused because of their password.
     pub refused: usize,
     /// How many pools were made with each password.
     pub pools: BTreeMap<String, usize>,
-    /// How many of them are open.
+    /// How many pools are open.
     pub open_pools: usize,
-    /// How many rows were inserted through a pool that was no longer the newest.
+    /// How many rows were inserted through a pool that was not the newest.
     pub rows_of_old_pools: usize,
 }
 
 impl Server {
-    /// From now on the server accepts these passwords and no others.
+    /// The server accepts only these passwords from now on.
     pub fn accept<const N: usize>(&self, passwords: [&str; N]) {
         self.state().passwords = passwords.map(str::to_owned).to_vec();
     }
@@ -46,7 +46,7 @@ impl Server {
         self.state().seen.clone()
     }
 
-    /// A pool of connections.
+    /// Makes a pool of connections.
     pub async fn connect(&self, username: String, password: SecretString) -> Result<Pool, Error> {
         self.log_in(&username, &password).await?;
         let mut state = self.state();
@@ -59,8 +59,8 @@ impl Server {
     async fn log_in(&self, username: &str, password: &SecretString) -> Result<(), DatabaseError> {
         tokio::time::sleep(HANDSHAKE).await;
         let mut state = self.state();
-        let known = state.passwords.iter().any(|it| it == password.expose_secret());
-        if username == "orders" && known {
+        let accepted = state.passwords.iter().any(|it| it == password.expose_secret());
+        if username == "orders" && accepted {
             return Ok(());
         }
         state.seen.refused += 1;
@@ -72,17 +72,17 @@ impl Server {
     }
 }
 
-/// Connections that are made with one password. Closed when dropped.
+/// A pool whose connections use one password. Closed when dropped.
 pub struct Pool {
     server: Server,
     username: String,
     password: SecretString,
-    /// How many there have been.
+    /// Its place in the order of all pools, from 1.
     number: usize,
 }
 
 impl Pool {
-    /// Inserts a row, through a connection of its own, which takes up to 60 ms.
+    /// Inserts a row through a new connection, which takes up to 60 ms.
     pub async fn insert(&self, table: &'static str, number: u64) -> Result<(), Error> {
         self.server.log_in(&self.username, &self.password).await?;
         tokio::time::sleep(Duration::from_millis(number % 12 * 5)).await;
@@ -106,7 +106,7 @@ pub enum DatabaseError {
 
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the password is refused")
+        f.write_str("the password was refused")
     }
 }
 

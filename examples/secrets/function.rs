@@ -1,5 +1,5 @@
-//! The function: it stores orders through a pool that is derived from a secret. It knows nothing of
-//! where it runs, nor of rotations, but for one word.
+//! The function, as you would write it: it stores orders through a pool that is derived from a secret.
+//! All it does about rotations is `refresh_on_error`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::{DatabaseError, Pool, Server};
 
-/// How old the secret may be. A rotation whose overlap is longer needs no second attempt.
+/// The max age of the secret. If a rotation's overlap is longer, no operation has to be repeated.
 pub const MAX_AGE: Duration = Duration::from_millis(400);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,15 +20,15 @@ pub struct Orders {
     pub numbers: Vec<u64>,
 }
 
-/// The secret, as Secrets Manager's own rotation functions write it.
+/// The secret, in the format of Secrets Manager's rotation functions.
 #[derive(Debug, Deserialize)]
 struct Credentials {
     username: String,
     password: SecretString,
 }
 
-/// What `main` does, once it has a builder: `Cache::builder(&aws_config::load_from_env().await)`. A
-/// real function knows its database by a URL.
+/// What `main` does with the builder of `Cache::builder(&aws_config::load_from_env().await)`. A real
+/// function would have the URL of a database instead of the server.
 pub async fn run(mut builder: Builder, server: Server) -> Result<(), Error> {
     let connect = move |credentials: Credentials| {
         let server = server.clone();
@@ -51,8 +51,8 @@ pub async fn run(mut builder: Builder, server: Server) -> Result<(), Error> {
         .await
 }
 
-/// Stores one order, and then its invoice. Each operation asks for the pool of its moment, holds it
-/// for as long as it takes, and is run once more with a new one if its password was refused.
+/// Stores one order, and then its invoice. Each operation gets the current pool and keeps it until it
+/// ends. If the password was refused, it runs once more with a new pool.
 async fn store(cache: &Cache, pool: Key<Pool>, number: u64) -> Result<(), Error> {
     for table in ["orders", "invoices"] {
         let insert = async |pool: Value<Pool>| pool.insert(table, number).await;

@@ -7,17 +7,17 @@ use crate::clock::{Clock, Stamp, runtime_now};
 
 /// The two clocks of an environment, under a test's control.
 ///
-/// It runs with tokio's own time: under `#[tokio::test(start_paused = true)]` it stands still until
-/// the runtime's time moves, so tests of timers are exact; in a running runtime it runs as the real
-/// clocks do. On top of that the test says what happens to the environment:
+/// Both follow tokio's time. Under `#[tokio::test(start_paused = true)]` they stand still until tokio's
+/// time moves, so tests of timers are exact; otherwise they run in real time. Beside that, the test
+/// moves them:
 ///
 /// | call | monotonic clock | wall clock | tokio's timers |
 /// |---|---|---|---|
-/// | [`advance`](Self::advance) | goes on | goes on | see nothing |
-/// | [`freeze`](Self::freeze) | stands still | goes on | see nothing |
-/// | [`step_back`](Self::step_back) | - | goes back | see nothing |
-/// | [`step_forward`](Self::step_forward) | - | goes ahead | see nothing |
-/// | `tokio::time::advance` | goes on | goes on | fire |
+/// | [`advance`](Self::advance) | moves on | moves on | do not fire |
+/// | [`freeze`](Self::freeze) | stands still | moves on | do not fire |
+/// | [`step_back`](Self::step_back) | - | is set back | do not fire |
+/// | [`step_forward`](Self::step_forward) | - | is set ahead | do not fire |
+/// | `tokio::time::advance` | moves on | moves on | fire |
 ///
 /// Clones share one clock.
 ///
@@ -35,77 +35,77 @@ use crate::clock::{Clock, Stamp, runtime_now};
 /// ```
 #[derive(Debug, Clone)]
 pub struct TestClock {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ClockState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
+    /// Tokio's time when the clock was made, and true time then.
     origin: Instant,
     start: SystemTime,
-    /// What the monotonic clock is ahead of tokio's time.
+    /// How far the monotonic clock, and true time, are ahead of tokio's time.
     monotonic_ahead: Duration,
-    /// What true time is ahead of tokio's time.
     true_ahead: Duration,
-    /// What the wall clock is behind and ahead of true time.
-    wall_behind: Duration,
-    wall_ahead: Duration,
+    /// How far the wall clock was set back and ahead of true time. Durations are never negative.
+    stepped_back: Duration,
+    stepped_forward: Duration,
 }
 
 impl TestClock {
-    /// A clock that shows 2026-01-01 00:00:00 UTC now.
+    /// A clock whose wall clock shows 2026-01-01 00:00:00 UTC now.
     pub fn new() -> Self {
         Self::starting_at(UNIX_EPOCH + Duration::from_secs(1_767_225_600))
     }
 
-    /// A clock whose wall shows `start` now.
+    /// A clock whose wall clock shows `start` now.
     pub fn starting_at(start: SystemTime) -> Self {
         Self {
-            state: Arc::new(Mutex::new(State {
+            state: Arc::new(Mutex::new(ClockState {
                 origin: runtime_now(),
                 start,
                 monotonic_ahead: Duration::ZERO,
                 true_ahead: Duration::ZERO,
-                wall_behind: Duration::ZERO,
-                wall_ahead: Duration::ZERO,
+                stepped_back: Duration::ZERO,
+                stepped_forward: Duration::ZERO,
             })),
         }
     }
 
-    /// `duration` goes by while the environment runs, unseen by tokio's timers.
+    /// Lets `duration` pass while the environment runs. Tokio's timers do not fire.
     pub fn advance(&self, duration: Duration) {
         let mut state = self.state();
         state.monotonic_ahead += duration;
         state.true_ahead += duration;
     }
 
-    /// The environment is frozen for `duration`: the wall clock goes on, the monotonic one does not.
+    /// Freezes the environment for `duration`: the wall clock moves on, the monotonic clock does not.
     pub fn freeze(&self, duration: Duration) {
         self.state().true_ahead += duration;
     }
 
-    /// The wall clock is set back by `duration`.
+    /// Sets the wall clock back by `duration`.
     pub fn step_back(&self, duration: Duration) {
-        self.state().wall_behind += duration;
+        self.state().stepped_back += duration;
     }
 
-    /// The wall clock is set ahead by `duration`.
+    /// Sets the wall clock ahead by `duration`.
     pub fn step_forward(&self, duration: Duration) {
-        self.state().wall_ahead += duration;
+        self.state().stepped_forward += duration;
     }
 
-    /// True time: what the wall clock would show had nobody stepped it. The world outside the
-    /// environment lives by it, so it is what a trace id's epoch is made from.
+    /// True time: what the wall clock would show if it had not been stepped. It is the time outside the
+    /// environment, and so the epoch of trace ids.
     pub fn true_now(&self) -> SystemTime {
         let state = self.state();
         state.start + state.elapsed() + state.true_ahead
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ClockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ClockState {
     fn elapsed(&self) -> Duration {
         runtime_now().saturating_duration_since(self.origin)
     }
@@ -120,8 +120,10 @@ impl Default for TestClock {
 impl Clock for TestClock {
     fn now(&self) -> Stamp {
         let state = self.state();
+        // Read once, so that both clocks show the same instant.
         let elapsed = state.elapsed();
-        let wall = state.start + elapsed + state.true_ahead + state.wall_ahead - state.wall_behind;
+        let true_now = state.start + elapsed + state.true_ahead;
+        let wall = true_now + state.stepped_forward - state.stepped_back;
         Stamp::new(elapsed + state.monotonic_ahead, wall)
     }
 }

@@ -1,5 +1,5 @@
-//! Invocations without HTTP: what the extension and the handler tell a cache, said by a test, in any
-//! order and to the instant.
+//! Invocations without HTTP: a test tells a cache what the extension and the handler would tell it, in
+//! any order and to the instant.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,10 +11,10 @@ use crate::engine::Invocation;
 use crate::error::Error;
 use crate::refresher::{Invoked, Message};
 
-/// Drives a cache through invocations as the extension and the handler do, without either.
+/// Drives a cache through invocations, as the extension and the handler do.
 ///
-/// The cache must be one for an environment that freezes: [`Builder::mode`](crate::Builder::mode)
-/// with [`Mode::OnDemand`](crate::Mode::OnDemand).
+/// The cache needs [`Mode::OnDemand`](crate::Mode::OnDemand) as its
+/// [`mode`](crate::Builder::mode): an environment that freezes.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -29,13 +29,13 @@ use crate::refresher::{Invoked, Message};
 /// let cache = builder.spawn().await?;
 /// let invocations = Invocations::new(&cache, &clock);
 ///
-/// clock.freeze(Duration::from_secs(50)); // due, and not yet expired
+/// clock.freeze(Duration::from_secs(50)); // due for a refresh, not yet expired
 /// let invocation = invocations.next();
 /// invocation.handler_begins().await?;
-/// let held = tokio::spawn({ let it = invocation.clone(); async move { it.invoke().await } });
+/// let extension = tokio::spawn({ let it = invocation.clone(); async move { it.invoke().await } });
 /// assert_eq!(cache.snapshot().await.get(greeting)?, "hello");
 /// invocation.handler_ends().await?;
-/// held.await.unwrap()?; // the extension may ask for its next event: nothing is in flight
+/// extension.await.unwrap()?; // it may ask for its next event: nothing is in flight
 /// assert_eq!((source.calls().len(), source.in_flight()), (2, 0));
 /// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
 /// ```
@@ -47,16 +47,16 @@ pub struct Invocations {
 }
 
 impl Invocations {
-    /// Invocations of a function with this cache, in an environment with this clock.
+    /// Invocations of the function that has this cache, in the environment that has this clock.
     pub fn new(cache: &Cache, clock: &TestClock) -> Self {
         Self { cache: cache.clone(), clock: clock.clone(), count: AtomicU64::new(0) }
     }
 
-    /// The next invocation: with a deadline in 3 seconds on the environment's clock, and a trace id
-    /// whose epoch is the true time, in whole seconds. Nothing is told yet.
+    /// The next invocation. Its deadline is in 3 seconds on the environment's wall clock; the epoch of
+    /// its trace id is the true time, in whole seconds. The cache is not told yet.
     pub fn next(&self) -> TestInvocation {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let made = self.clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let epoch = self.clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default();
         TestInvocation {
             cache: self.cache.clone(),
             invocation: Invoked {
@@ -64,7 +64,7 @@ impl Invocations {
                     format!("request-{number}"),
                     self.clock.now().later_by(Duration::from_secs(3)).wall,
                 ),
-                trace_time: Some(nanos(Duration::from_secs(made.as_secs()))),
+                trace_time: Some(nanos(Duration::from_secs(epoch.as_secs()))),
             },
         }
     }
@@ -78,7 +78,7 @@ pub struct TestInvocation {
 }
 
 impl TestInvocation {
-    /// The same with another deadline.
+    /// Replaces the deadline.
     #[must_use]
     pub fn deadline(mut self, deadline: SystemTime) -> Self {
         self.invocation.invocation.deadline =
@@ -86,7 +86,7 @@ impl TestInvocation {
         self
     }
 
-    /// The same with another epoch in its trace id: a forged one, say.
+    /// Replaces the epoch of the trace id, as a client can forge it.
     #[must_use]
     pub fn traced_at(mut self, epoch: SystemTime) -> Self {
         self.invocation.trace_time =
@@ -94,14 +94,14 @@ impl TestInvocation {
         self
     }
 
-    /// The same without a trace id.
+    /// Removes the trace id.
     #[must_use]
     pub fn untraced(mut self) -> Self {
         self.invocation.trace_time = None;
         self
     }
 
-    /// The extension gets INVOKE; returns when it may ask for its next event.
+    /// The extension gets INVOKE. Returns when it may ask for its next event.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl TestInvocation {
         self.cache.refresher.ask(|done| Message::Invoke { invocation, done }).await
     }
 
-    /// The handler begins; returns when it may take its snapshot.
+    /// The handler begins. Returns when it may take its snapshot.
     ///
     /// # Errors
     ///
@@ -121,8 +121,8 @@ impl TestInvocation {
         self.cache.refresher.ask(|done| Message::HandlerBegan { invocation, done }).await
     }
 
-    /// The handler has ended and its response has been sent, its last byte included; returns when the
-    /// runtime may ask for its next invocation.
+    /// The handler has ended, and its response has been sent to the last byte. Returns when the runtime
+    /// may ask for its next invocation.
     ///
     /// # Errors
     ///
@@ -133,9 +133,9 @@ impl TestInvocation {
     }
 }
 
-/// The extension of an environment in which SnapStart takes a snapshot and restores it.
+/// The hooks of an environment with SnapStart.
 impl Invocations {
-    /// The hook before the snapshot; returns when nothing is held and nothing in flight.
+    /// The hook before the snapshot. Returns when the cache holds no value and nothing is in flight.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Invocations {
     }
 }
 
-/// Ends the refresher of a cache, as a bug in it would, to see what readers get then.
+/// Ends the refresher of a cache, as a bug in it would, so that a test sees what readers get then.
 pub fn kill_refresher(cache: &Cache) {
     cache.refresher.kill();
 }

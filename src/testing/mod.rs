@@ -1,11 +1,11 @@
-//! A clock that can freeze, sources that can fail, and a Lambda that can freeze: for this crate's
-//! own tests and for yours (feature `testing`).
+//! A clock that can freeze, a source that can fail, and a Lambda that can freeze: for your tests, and
+//! for this crate's own (feature `testing`).
 //!
 //! | to test | use |
 //! |---|---|
-//! | what a handler does with fresh, stale, missing and failing values | [`TestSource`] and [`TestClock`], in a [`Builder`](crate::Builder) |
-//! | what happens at the edges of invocations, to the instant | [`Invocations`] as well |
-//! | a whole function, with its runtime and its extensions, in process or in one of its own | [`Lambda`] |
+//! | what your handler does with fresh, stale, missing and failing values | [`TestSource`] and [`TestClock`], in a [`Builder`](crate::Builder) |
+//! | what happens when an invocation begins and ends, to the instant | [`Invocations`] as well |
+//! | your whole function, with its runtime and its extensions, in this process or in its own | [`Lambda`] |
 
 mod clock;
 mod invocations;

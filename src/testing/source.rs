@@ -7,13 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
-use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::entry::Version;
 use crate::error::{Error, ErrorKind};
 use crate::sources::{
-    Answered, BoxFuture, Calls, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched,
-    Source, Wanted, count_call,
+    BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source, Wanted,
+    count_call,
 };
 
 /// How a [`TestSource`] behaves from now on.
@@ -23,9 +22,9 @@ pub enum Behaviour {
     /// Answers at once.
     #[default]
     Answer,
-    /// Answers after so long, with what was true when it was asked.
+    /// Answers after this delay, with the texts of when it was asked.
     Late(Duration),
-    /// Answers when [`TestSource::release`] is called, with what was true when it was asked.
+    /// Answers when [`TestSource::release`] is called, with the texts of when it was asked.
     Hold,
     /// Never answers.
     Hang,
@@ -37,7 +36,7 @@ pub enum Behaviour {
 
 /// A source of named texts, under a test's control.
 ///
-/// Each name has a version that counts its changes. Clones share one source.
+/// The version of a text is the number of its changes. Clones share one source.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -59,21 +58,19 @@ pub enum Behaviour {
 /// assert_eq!(source.calls().len(), 2);
 /// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct TestSource {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    state: Mutex<State>,
-    /// How often held answers have been released.
+    state: Arc<Mutex<SourceState>>,
+    /// How often [`release`](Self::release) was called.
     releases: watch::Sender<u64>,
 }
 
-struct State {
-    values: BTreeMap<String, (String, u64)>,
+#[derive(Default)]
+struct SourceState {
+    /// Each text, with its version.
+    texts: BTreeMap<String, (String, u64)>,
     behaviour: Behaviour,
-    batch_limit: usize,
+    batch_limit: Option<usize>,
     valid_until: Option<SystemTime>,
     calls: Vec<Vec<String>>,
     in_flight: usize,
@@ -81,25 +78,15 @@ struct State {
 }
 
 impl TestSource {
-    /// A source that has nothing and answers at once.
+    /// A source that has no texts and answers at once.
     pub fn new() -> Self {
-        let state = State {
-            values: BTreeMap::new(),
-            behaviour: Behaviour::Answer,
-            batch_limit: usize::MAX,
-            valid_until: None,
-            calls: Vec::new(),
-            in_flight: 0,
-            resets: 0,
-        };
-        let shared = Shared { state: Mutex::new(state), releases: watch::Sender::new(0) };
-        Self { shared: Arc::new(shared) }
+        Self::default()
     }
 
-    /// The most names that one call takes. No limit by default.
+    /// The most names that one call takes. Defaults to no limit.
     #[must_use]
     pub fn batch_limit(self, limit: usize) -> Self {
-        self.state().batch_limit = limit.max(1);
+        self.state().batch_limit = Some(limit.max(1));
         self
     }
 
@@ -118,79 +105,88 @@ impl TestSource {
         Entry::new(asks, move |text: &String| decode(text))
     }
 
-    /// The text called `name` changes.
+    /// Changes the text called `name`.
     pub fn set(&self, name: impl Into<String>, text: impl Into<String>) {
         let mut state = self.state();
-        let value = state.values.entry(name.into()).or_default();
-        *value = (text.into(), value.1 + 1);
+        let (held, version) = state.texts.entry(name.into()).or_default();
+        *held = text.into();
+        *version += 1;
     }
 
-    /// There is no text called `name` any more.
+    /// Removes the text called `name`.
     pub fn remove(&self, name: &str) {
-        self.state().values.remove(name);
+        self.state().texts.remove(name);
     }
 
-    /// From now on answers say that they are valid until then: the source knows when it will change.
+    /// Answers say from now on that they are valid until then, as those of a source that knows when it
+    /// will change. `None` takes that back.
     pub fn set_valid_until(&self, until: Option<SystemTime>) {
         self.state().valid_until = until;
     }
 
-    /// Asks for the text called `name` past any cache, in the manner of the day: for a
-    /// [`memo`](crate::Cache::memo)'s function.
+    /// Fetches the text called `name` without a cache: for the function of a
+    /// [`memo`](crate::Cache::memo). The current [`Behaviour`] applies.
     ///
     /// # Errors
     ///
-    /// As [`Behaviour`] has it, or [`ErrorKind::NotFound`].
+    /// The error of [`Behaviour::Fail`], or [`ErrorKind::NotFound`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the call is no longer in flight.
     pub async fn ask(&self, name: impl Into<String>) -> Result<String, Error> {
-        let began = Stamp::new(Duration::ZERO, SystemTime::UNIX_EPOCH);
-        let wanted = Wanted { request: TestName(name.into()), held: None, began };
-        // Whoever asks counts his own calls.
-        let answers = Calls::default().of(self.fetch(vec![wanted])).await;
-        let answer = answers.into_iter().next().map(|fetch| fetch.map(|it| it.answer));
-        match answer {
-            Some(Ok(Answered::Current(text, _))) => Ok(text),
-            Some(Err(FetchError { kind, cause })) => {
-                Err(Error::new(kind, "asking the test source failed").caused_by(cause))
-            }
-            Some(Ok(Answered::Unchanged)) | None => {
-                unreachable!("one answer to one request that holds nothing")
-            }
-        }
+        let names = [name.into()];
+        let text = self.call(&names, |state| state.text(&names[0]).map(|(text, _)| text.clone()));
+        text.await.map_err(|FetchError { kind, cause }| {
+            Error::new(kind, "asking the test source failed").caused_by(cause)
+        })
     }
 
-    /// How calls behave that begin from now on.
+    /// Sets how calls behave that begin from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.state().behaviour = behaviour;
     }
 
-    /// Lets all calls answer that [`Behaviour::Hold`] holds now.
+    /// Answers all calls that [`Behaviour::Hold`] holds now.
     pub fn release(&self) {
-        self.shared.releases.send_modify(|releases| *releases += 1);
+        self.releases.send_modify(|releases| *releases += 1);
     }
 
-    /// The names asked for, by each call so far.
+    /// The names that each call so far asked for.
     pub fn calls(&self) -> Vec<Vec<String>> {
         self.state().calls.clone()
     }
 
-    /// How many calls are under way: neither answered nor dropped.
+    /// How many calls are in flight: neither answered nor dropped.
     pub fn in_flight(&self) -> usize {
         self.state().in_flight
     }
 
-    /// How often the cache has connected anew.
+    /// How often the cache has told the source to connect again, as it does after a SnapStart restore.
     pub fn resets(&self) -> usize {
         self.state().resets
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One call for these names, answered from the state at its start.
+    async fn call<A>(&self, names: &[String], answer: impl FnOnce(&SourceState) -> A) -> A {
+        let _in_flight = InFlight::begin(self, names);
+        let mut releases = self.releases.subscribe();
+        let (behaviour, answer) = {
+            let state = self.state();
+            (state.behaviour.clone(), answer(&state))
+        };
+        match behaviour {
+            Behaviour::Answer | Behaviour::Fail(_) => {}
+            Behaviour::Late(delay) => tokio::time::sleep(delay).await,
+            Behaviour::Hold => _ = releases.changed().await,
+            Behaviour::Hang => std::future::pending().await,
+            Behaviour::Panic => panic!("as the test said"),
+        }
+        answer
     }
-}
 
-impl Default for TestSource {
-    fn default() -> Self {
-        Self::new()
+    fn state(&self) -> MutexGuard<'_, SourceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,7 +194,7 @@ impl fmt::Debug for TestSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         f.debug_struct("TestSource")
-            .field("names", &state.values.keys())
+            .field("names", &state.texts.keys())
             .field("behaviour", &state.behaviour)
             .field("in_flight", &state.in_flight)
             .finish_non_exhaustive()
@@ -217,7 +213,7 @@ impl Declare for TestRequest {
 
     fn declare(self, connections: &mut Connections) -> Result<Declared<TestSource>, Error> {
         let source = self.source;
-        let which = format!("{:p}", source.shared);
+        let which = format!("{:p}", source.state);
         Ok(Declared {
             source: connections.shared(&which, |_| source.clone()),
             name: self.name.rsplit('/').next().map(str::to_owned),
@@ -241,27 +237,15 @@ impl Source for TestSource {
     type Payload = String;
 
     fn plan(&self, due: Vec<TestName>) -> Vec<Vec<TestName>> {
-        due.chunks(self.state().batch_limit).map(<[_]>::to_vec).collect()
+        let limit = self.state().batch_limit.unwrap_or(usize::MAX);
+        due.chunks(limit).map(<[_]>::to_vec).collect()
     }
 
     fn fetch(&self, batch: Vec<Wanted<TestName>>) -> BoxFuture<'_, Vec<Fetch<String>>> {
         Box::pin(async move {
             count_call();
-            let _under_way = UnderWay::begin(self, &batch);
-            let mut releases = self.shared.releases.subscribe();
-            let (behaviour, answers) = {
-                let state = self.state();
-                let answers: Vec<Fetch<String>> = batch.iter().map(|it| state.answer(it)).collect();
-                (state.behaviour.clone(), answers)
-            };
-            match behaviour {
-                Behaviour::Answer | Behaviour::Fail(_) => {}
-                Behaviour::Late(delay) => tokio::time::sleep(delay).await,
-                Behaviour::Hold => _ = releases.changed().await,
-                Behaviour::Hang => std::future::pending().await,
-                Behaviour::Panic => panic!("as the test said"),
-            }
-            answers
+            let names: Vec<String> = batch.into_iter().map(|wanted| wanted.request.0).collect();
+            self.call(&names, |state| names.iter().map(|name| state.fetch(name)).collect()).await
         })
     }
 
@@ -270,36 +254,36 @@ impl Source for TestSource {
     }
 }
 
-impl State {
-    fn answer(&self, wanted: &Wanted<TestName>) -> Fetch<String> {
+impl SourceState {
+    fn text(&self, name: &str) -> Result<&(String, u64), FetchError> {
         if let Behaviour::Fail(kind) = self.behaviour {
             return Err(FetchError::new(kind, "as the test said"));
         }
-        let name = &wanted.request.0;
-        match self.values.get(name) {
-            Some((text, version)) => {
-                let answer = Fetched::current(text.clone(), Some(Version::new(version)));
-                Ok(Fetched { valid_until: self.valid_until, ..answer })
-            }
-            None => Err(FetchError::new(ErrorKind::NotFound, format!("nothing is called {name}"))),
-        }
+        let missing = || FetchError::new(ErrorKind::NotFound, format!("no text is called {name}"));
+        self.texts.get(name).ok_or_else(missing)
+    }
+
+    fn fetch(&self, name: &str) -> Fetch<String> {
+        let (text, version) = self.text(name)?;
+        let answer = Fetched::current(text.clone(), Some(Version::new(version)));
+        Ok(Fetched { valid_until: self.valid_until, ..answer })
     }
 }
 
-/// Counts a call as under way until it has been answered or dropped.
-struct UnderWay(TestSource);
+/// Counts a call as in flight until it is dropped.
+struct InFlight(TestSource);
 
-impl UnderWay {
-    fn begin(source: &TestSource, batch: &[Wanted<TestName>]) -> Self {
+impl InFlight {
+    fn begin(source: &TestSource, names: &[String]) -> Self {
         let mut state = source.state();
         state.in_flight += 1;
-        state.calls.push(batch.iter().map(|wanted| wanted.request.0.clone()).collect());
+        state.calls.push(names.to_vec());
         drop(state);
         Self(source.clone())
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.state().in_flight -= 1;
     }

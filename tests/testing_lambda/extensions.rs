@@ -68,7 +68,7 @@ async fn an_extension_that_does_not_register_has_not_started() {
 
     let hanging = lambda.spawn_extension(file.command("exec sleep 600"));
     let error = in_no_time(hanging).await.unwrap_err();
-    assert!(error.to_string().contains("extension \"agent\", to register"), "{error}");
+    assert!(error.to_string().contains("extension \"agent\" to register"), "{error}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! [`Environment`]: the state behind its lock, and everything that waits for it to change.
+//! [`Environment`]: the state behind its lock, and everything that waits for a change of it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,30 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::LambdaError;
-use super::function::Function;
-use super::state::State;
+use super::builder::FunctionConfig;
+use super::report::LambdaError;
+use super::state::{LambdaState, Refusal};
 use crate::clock::runtime_now;
 use crate::testing::TestClock;
 
 pub(super) struct Environment {
-    function: Arc<Function>,
+    function: Arc<FunctionConfig>,
     clock: TestClock,
     address: SocketAddr,
-    state: Mutex<State>,
-    /// Told of every change of `state`.
+    state: Mutex<LambdaState>,
+    /// Notified of every change of `state`.
     changed: Notify,
-    /// Called at the moment of freezing, outside the lock of `state`.
+    /// Called at each freeze, outside the lock of `state`.
     probes: Mutex<Vec<Probe>>,
 }
 
 type Probe = Box<dyn FnMut() + Send>;
 
 impl Environment {
-    pub(super) fn new(function: Function, clock: TestClock, address: SocketAddr) -> Self {
+    pub(super) fn new(function: FunctionConfig, clock: TestClock, address: SocketAddr) -> Self {
         let function = Arc::new(function);
         Self {
-            state: Mutex::new(State::new(function.clone(), clock.clone())),
+            state: Mutex::new(LambdaState::new(function.clone(), clock.clone())),
             function,
             clock,
             address,
@@ -38,7 +38,7 @@ impl Environment {
         }
     }
 
-    pub(super) fn function(&self) -> &Function {
+    pub(super) fn function(&self) -> &FunctionConfig {
         &self.function
     }
 
@@ -50,23 +50,38 @@ impl Environment {
         self.function.env(self.address)
     }
 
-    pub(super) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+    pub(super) fn read<R>(&self, look: impl FnOnce(&LambdaState) -> R) -> R {
         look(&lock(&self.state))
     }
 
-    /// Changes the state, and whatever follows from the change.
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+    /// Makes a change, and everything that follows from it.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut LambdaState) -> R) -> R {
         let mut state = lock(&self.state);
         let result = change(&mut state);
         self.settle(state);
         result
     }
 
-    /// Waits until `attempt` comes to something; it must leave the state as it is as long as it does
-    /// not. If dropped before, it has changed nothing.
-    pub(super) async fn until<R>(&self, mut attempt: impl FnMut(&mut State) -> Option<R>) -> R {
+    /// Makes the change that a request asks for, and counts it if it is refused.
+    pub(super) fn request<R>(
+        &self,
+        change: impl FnOnce(&mut LambdaState) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        self.change(|state| {
+            let result = change(state);
+            state.counts.refused += u64::from(result.is_err());
+            result
+        })
+    }
+
+    /// Waits until `attempt` succeeds. An attempt that returns `None` must leave the state as it is, so
+    /// that a dropped wait has changed nothing.
+    pub(super) async fn until<R>(
+        &self,
+        mut attempt: impl FnMut(&mut LambdaState) -> Option<R>,
+    ) -> R {
         loop {
-            // Made before the attempt, so it is woken by every change after it: none is missed.
+            // Created before the attempt, so every change after it wakes this.
             let changed = self.changed.notified();
             if let Some(result) = self.try_change(&mut attempt) {
                 return result;
@@ -75,34 +90,34 @@ impl Environment {
         }
     }
 
-    fn try_change<R>(&self, attempt: impl FnOnce(&mut State) -> Option<R>) -> Option<R> {
+    fn try_change<R>(&self, attempt: impl FnOnce(&mut LambdaState) -> Option<R>) -> Option<R> {
         let mut state = lock(&self.state);
         let result = attempt(&mut state)?;
         self.settle(state);
         Some(result)
     }
 
-    fn settle(&self, mut state: MutexGuard<'_, State>) {
+    fn settle(&self, mut state: MutexGuard<'_, LambdaState>) {
         state.settle();
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// As [`until`](Self::until), within the patience.
+    /// As [`until`](Self::until), within the configured patience.
     pub(super) async fn patiently<R>(
         &self,
-        attempt: impl FnMut(&mut State) -> Option<R>,
+        attempt: impl FnMut(&mut LambdaState) -> Option<R>,
     ) -> Result<R, LambdaError> {
         let done = tokio::time::timeout(self.function.patience, self.until(attempt));
-        let late = |_| LambdaError::NotIdle { waiting_for: self.read(State::waiting_for) };
+        let late = |_| LambdaError::NotIdle { waiting_for: self.read(LambdaState::waiting_for) };
         done.await.map_err(late)
     }
 
-    /// As [`patiently`](Self::patiently), for what the function has to do: fails as soon as it cannot
-    /// do it any more.
-    pub(super) async fn function_does<R>(
+    /// As [`patiently`](Self::patiently), for what the function has to do: fails at once when init has
+    /// failed or the process has exited.
+    pub(super) async fn until_function<R>(
         &self,
-        mut attempt: impl FnMut(&mut State) -> Option<R>,
+        mut attempt: impl FnMut(&mut LambdaState) -> Option<R>,
     ) -> Result<R, LambdaError> {
         let done = self.patiently(|state| match attempt(state) {
             Some(result) => Some(Ok(result)),
@@ -121,11 +136,11 @@ impl Environment {
         }
     }
 
-    /// Ends invocations at their deadline, and gaps when they have lasted long enough.
-    pub(super) async fn keep_time(&self) {
+    /// Ends invocations at their deadlines, and gaps that have a duration.
+    pub(super) async fn run_timers(&self) {
         loop {
             let changed = self.changed.notified();
-            let Some(due) = self.read(State::next_due) else {
+            let Some(due) = self.read(LambdaState::next_due) else {
                 changed.await;
                 continue;
             };
@@ -136,10 +151,6 @@ impl Environment {
                 }
             }
         }
-    }
-
-    pub(super) async fn ended(&self) {
-        self.until(|state| state.has_ended().then_some(())).await;
     }
 }
 

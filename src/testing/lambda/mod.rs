@@ -1,58 +1,51 @@
 //! A Lambda that can freeze: the Runtime API and the Extensions API on a loopback port, by AWS's
-//! rules, with the events, the order, the faults and the freezes that a test asks for.
+//! rules, with the order of events, the faults and the freezes that a test asks for.
 //!
-//! Three rooms: here and in the files beside this, what a test says and waits for; in `api`, HTTP; in
-//! `state`, the rules, which neither wait nor send.
+//! From below: `builder` and `report` are what a test asks for and what it is told; `state` has the
+//! rules, as plain data; `environment` locks it and waits for its changes; `api` puts it on HTTP; here,
+//! and in `invocation`, `freeze` and `process`, is what a test calls.
 
 mod api;
 mod builder;
 mod environment;
-mod error;
-mod fault;
 mod freeze;
-mod function;
 mod invocation;
-mod order;
-mod outcome;
 mod process;
 mod report;
-mod server;
-mod shutdown;
-mod snapstart;
 mod state;
 
-pub use builder::{BoundLambda, LambdaBuilder};
-pub use error::LambdaError;
-pub use fault::Fault;
+pub use builder::{Fault, Gap, LambdaBuilder, Order};
 pub use freeze::Frozen;
 pub use invocation::{InvocationBuilder, InvocationHandle};
-pub use order::{Gap, Order};
-pub use outcome::{Invocation, Outcome, Timings};
-pub use report::{LambdaCounts, RegisteredExtension, Report, ReportKind};
-pub use shutdown::ExtensionEnd;
+pub use report::{
+    ExtensionEnd, Invocation, LambdaCounts, LambdaError, Outcome, RegisteredExtension, Report,
+    ReportKind, Timings,
+};
 
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::TestClock;
+use crate::clock::{Clock, SystemClock};
 use environment::Environment;
-use server::Lifetime;
-use state::State;
+use state::LambdaState;
 
 /// An execution environment of AWS Lambda, under a test's control: the Runtime API and the Extensions
-/// API on a loopback port, by AWS's rules, and what freezes and thaws the function.
+/// API on a loopback port, by AWS's rules. It can be frozen and thawed.
 ///
-/// Clones share one environment. With the last of them it ends: processes are killed, and what the
-/// function asks then gets no answer.
+/// Clones share one environment. It ends when the last of them is dropped: processes are killed, and
+/// open requests of the function get no answer.
 ///
-/// What AWS promises nobody, such as which side of an invocation hears of it first, the test decides
-/// ([`Order`]), so that what depends on it is the same in every run. Nothing here sleeps or polls.
+/// Where AWS promises nothing, such as whether the handler or the extension starts first, the test
+/// decides ([`Order`]), so every run is the same. Nothing here polls.
 ///
 /// # In process
 ///
-/// The function reads where to ask from its environment variables, which must be set before threads
-/// start. So the port is bound first, and the environment starts inside the runtime:
+/// The function reads the address of the APIs from its environment variables, which must be set before
+/// any thread starts. So the port is bound first, and the environment starts inside the runtime:
 ///
 /// ```
 /// use lambda_cache::testing::{Lambda, Outcome, TestClock};
@@ -88,7 +81,7 @@ use state::State;
 ///     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 ///     runtime.block_on(async {
 ///         let lambda = bound.start()?;
-///         tokio::spawn(function()); // what `main` does: `lambda_runtime::run(..)`, say
+///         tokio::spawn(function()); // what `main` does, such as `lambda_runtime::run(..)`
 ///
 ///         let first = lambda.invoke("ping").await?;
 ///         assert_eq!(first.outcome, Outcome::Response("\"ping\"".into()));
@@ -104,18 +97,18 @@ use state::State;
 ///
 /// # In a process of its own
 ///
-/// [`spawn`](Self::spawn) starts the function's binary, [`spawn_extension`](Self::spawn_extension) an
-/// external extension's beside a function in process or not; they are then frozen by signals, in real
-/// time.
+/// [`spawn`](Self::spawn) starts the function's binary. [`spawn_extension`](Self::spawn_extension)
+/// starts an external extension, beside a function in this process or in its own. Processes are frozen
+/// by signals, in real time.
 ///
 /// # Limits
 ///
-/// - The runtime's time must not be paused while the function works: paused time jumps to the next
-///   timer whenever all tasks wait for a socket, and so to the deadline of the invocation. When there
-///   is nothing left but to wait for that, pausing is what spares the wait. For tests to the instant
-///   there is [`Invocations`](crate::testing::Invocations), without HTTP.
-/// - In process, nothing can be killed: after a timeout the function is what it was before, and it is
-///   invoked again when it has asked for its next invocation.
+/// - Do not pause the runtime's time while the function works. Paused time jumps to the next timer
+///   whenever all tasks wait for a socket, and so to the deadline of the invocation. Pause it only to
+///   skip a wait for such a timer. For tests to the instant use
+///   [`Invocations`](crate::testing::Invocations), which has no HTTP.
+/// - In process, nothing can be killed: after a timeout the function still runs, and it is invoked again
+///   when it asks for its next invocation.
 /// - There is no Telemetry API.
 #[derive(Debug, Clone)]
 pub struct Lambda {
@@ -123,38 +116,48 @@ pub struct Lambda {
     _lifetime: Arc<Lifetime>,
 }
 
+/// Ends the environment when dropped.
+#[derive(Debug)]
+struct Lifetime(Arc<Environment>);
+
+impl Drop for Lifetime {
+    fn drop(&mut self) {
+        self.0.change(LambdaState::end);
+    }
+}
+
 impl Lambda {
-    /// An environment to be described: on demand, with a timeout of 3 seconds, unless said otherwise.
+    /// Configures an environment. Defaults to one on demand, with a timeout of 3 seconds.
     pub fn builder() -> LambdaBuilder {
         LambdaBuilder::new()
     }
 
-    /// Invokes the function, and waits until the invocation is over: the response is posted, the
-    /// runtime has asked for its next invocation, and each extension that gets INVOKE for its next
-    /// event.
+    /// Invokes the function, and waits until the invocation is over: the response is posted, and the
+    /// runtime and each extension that gets INVOKE have asked for the next event.
     ///
-    /// The same as [`invocation`](Self::invocation), [`start`](InvocationBuilder::start) and
-    /// [`over`](InvocationHandle::over). A function that fails, times out or exits is no error here;
-    /// it is the invocation's [`outcome`](Invocation::outcome).
+    /// Short for [`invocation`](Self::invocation), [`start`](InvocationBuilder::start) and
+    /// [`over`](InvocationHandle::over). If the function fails, times out or exits, that is not an error
+    /// here, but the invocation's [`outcome`](Invocation::outcome).
     ///
     /// # Errors
     ///
-    /// [`LambdaError::Payload`] if the payload cannot be JSON; others if the function cannot be
-    /// invoked: its init failed, its process has exited, or it does not ask for an invocation.
+    /// [`LambdaError::Payload`] if the payload cannot be written as JSON, and the errors of
+    /// [`InvocationHandle`] if the function cannot be invoked.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the invocation goes on unseen.
+    /// If dropped, the invocation goes on.
     pub async fn invoke(&self, payload: impl Serialize) -> Result<Invocation, LambdaError> {
         self.invocation(payload).start()?.over().await
     }
 
-    /// An invocation to be described, for control over its order and its trace id.
+    /// Configures an invocation: its order and its trace id.
     pub fn invocation(&self, payload: impl Serialize) -> InvocationBuilder {
         InvocationBuilder::new(self.clone(), serde_json::to_vec(&payload))
     }
 
-    /// Waits until init is over: the runtime and every registered extension have asked for their next.
+    /// Waits until init is over: the runtime and every registered extension have asked for their first
+    /// event.
     ///
     /// # Errors
     ///
@@ -165,24 +168,24 @@ impl Lambda {
     ///
     /// Nothing is lost if dropped.
     pub async fn ready(&self) -> Result<(), LambdaError> {
-        self.environment.function_does(|state| state.is_initialised().then_some(())).await
+        self.environment.until_function(|state| state.is_initialised().then_some(())).await
     }
 
-    /// Waits until no invocation is going on and everybody has asked for their next, which is when
-    /// Lambda would freeze the environment.
+    /// Waits until Lambda would freeze the environment: no invocation is going on, and everybody has
+    /// asked for the next event.
     ///
     /// # Errors
     ///
-    /// As for [`ready`](Self::ready).
+    /// Those of [`ready`](Self::ready).
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost if dropped.
     pub async fn idle(&self) -> Result<(), LambdaError> {
-        self.environment.function_does(|state| state.is_idle().then_some(())).await
+        self.environment.until_function(|state| state.is_idle().then_some(())).await
     }
 
-    /// The environment's own clock: deadlines are given by its wall clock, trace ids by true time.
+    /// The environment's clock. Its wall clock gives the deadlines, its true time the trace ids.
     pub fn clock(&self) -> &TestClock {
         self.environment.clock()
     }
@@ -192,22 +195,22 @@ impl Lambda {
         self.environment.env()
     }
 
-    /// The extensions that are registered, in the order in which they did so.
+    /// The registered extensions, in the order of their registration.
     pub fn extensions(&self) -> Vec<RegisteredExtension> {
-        self.environment.read(|state| state.registered_extensions())
+        self.environment.read(LambdaState::registered_extensions)
     }
 
-    /// The errors that the runtime and the extensions have reported, refused ones too.
+    /// The errors that the runtime and the extensions have reported, refused reports included.
     pub fn reports(&self) -> Vec<Report> {
-        self.environment.read(|state| state.reports())
+        self.environment.read(|state| state.reports.clone())
     }
 
     /// What has happened so far, in numbers.
     pub fn counts(&self) -> LambdaCounts {
-        self.environment.read(|state| state.counts())
+        self.environment.read(|state| state.counts)
     }
 
-    /// Waits until what has happened so far is as `reached` wants it.
+    /// Waits until `reached` returns true for the [counts](Self::counts). Returns those counts.
     ///
     /// ```no_run
     /// # async fn doc(lambda: lambda_cache::testing::Lambda) -> Result<(), lambda_cache::testing::LambdaError> {
@@ -228,20 +231,75 @@ impl Lambda {
         &self,
         reached: impl Fn(&LambdaCounts) -> bool,
     ) -> Result<LambdaCounts, LambdaError> {
-        let counted = |state: &mut State| Some(state.counts()).filter(&reached);
-        self.environment.patiently(counted).await
+        self.environment.patiently(|state| Some(state.counts).filter(&reached)).await
     }
 
-    /// Has the next answer to this extension's `/event/next` be a fault. If it is asking already, it
-    /// gets it now. Faults that are there already come first.
+    /// Answers this extension's next request for an event with a fault. If it is asking already, it
+    /// gets the fault now. Several faults are sent in their order, one for each request.
     ///
-    /// The extension need not have registered yet. No event is lost by a fault: it comes after.
+    /// The extension may register later. A fault loses no event: the event comes with the request after
+    /// it.
     pub fn fail_next(&self, extension: impl Into<String>, fault: Fault) {
         self.environment.change(|state| state.fail_next(extension.into(), fault));
     }
 
-    /// Has the next answer to a `/register` be a fault; nothing is registered then.
+    /// Answers the next registration with a fault, and registers nothing.
     pub fn fail_register(&self, fault: Fault) {
         self.environment.change(|state| state.fail_register(fault));
+    }
+}
+
+impl LambdaBuilder {
+    /// Binds a loopback port, so that the function's environment variables are known.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub fn bind(self) -> io::Result<BoundLambda> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let machine_time = || TestClock::starting_at(SystemClock::new().now().wall());
+        let clock = self.clock.unwrap_or_else(machine_time);
+        Ok(BoundLambda { listener, environment: Environment::new(self.function, clock, address) })
+    }
+}
+
+/// An environment that has a port, and does not serve yet.
+#[derive(Debug)]
+#[must_use = "an environment does nothing until it is started"]
+pub struct BoundLambda {
+    listener: TcpListener,
+    environment: Environment,
+}
+
+impl BoundLambda {
+    /// The environment variables of the function. Set them before it, and any thread, starts.
+    pub fn env(&self) -> Vec<(String, String)> {
+        self.environment.env()
+    }
+
+    /// Starts to serve, on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot take the port.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with IO and time.
+    pub fn start(self) -> io::Result<Lambda> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let environment = Arc::new(self.environment);
+        let served = environment.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = api::serve(served.clone(), listener) => {}
+                () = served.run_timers() => {}
+                () = served.until(|state| state.has_ended().then_some(())) => {}
+            }
+        });
+        let lifetime = Arc::new(Lifetime(environment.clone()));
+        Ok(Lambda { environment, _lifetime: lifetime })
     }
 }

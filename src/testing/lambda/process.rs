@@ -1,4 +1,4 @@
-//! A function, or an extension, in a process of its own.
+//! Functions and extensions in processes of their own: how they start, and how they end.
 
 use std::io;
 use std::path::Path;
@@ -6,19 +6,21 @@ use std::sync::Arc;
 
 use tokio::process::{Child, Command};
 
+use super::Lambda;
 use super::environment::Environment;
-use super::state::State;
-use super::{Lambda, LambdaError};
+use super::report::{ExtensionEnd, LambdaError};
+use super::state::{LambdaState, SHUTDOWN_TIME};
 
 impl Lambda {
-    /// Starts the function as a process, with the environment's variables in addition to those that
-    /// `command` has; gives its id.
+    /// Starts the function as a process, with the environment's variables added to those of `command`.
+    /// Returns its process id.
     ///
     /// The process is killed at the deadline of an invocation and at the end of the environment. If it
-    /// exits, the invocation that is going on comes to [`ProcessExited`](super::Outcome::ProcessExited);
-    /// a process that is started after that begins with init.
+    /// exits, the invocation that is going on ends as
+    /// [`ProcessExited`](super::Outcome::ProcessExited), and the process that you start next begins
+    /// with init.
     ///
-    /// Its clocks are the machine's, so the environment's clock should show the machine's time, as it
+    /// It uses the machine's clocks, so the environment's clock should show the machine's time, as it
     /// does by default.
     ///
     /// ```no_run
@@ -39,11 +41,12 @@ impl Lambda {
     }
 
     /// Starts an external extension as a process, as [`spawn`](Self::spawn) starts a function, and
-    /// waits until it has registered, as Lambda does before it starts the runtime; gives its id.
+    /// waits until it has registered, as Lambda does before it starts the runtime. Returns its process
+    /// id.
     ///
-    /// Its name is that of its file, and has to be one of the
-    /// [external ones](super::LambdaBuilder::external_extension). An extension that exits takes the
-    /// environment with it, except after [`shutdown`](Self::shutdown).
+    /// Its name is that of its file, and must be one of the
+    /// [external ones](super::LambdaBuilder::external_extension). An extension that exits before
+    /// [`shutdown`](Self::shutdown) ends the function's process and its invocations too.
     ///
     /// ```no_run
     /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,9 +66,10 @@ impl Lambda {
     ///
     /// # Errors
     ///
-    /// [`LambdaError::Spawn`] if the process cannot be started or has another name,
-    /// [`LambdaError::ProcessExited`] if it exits before it has registered, [`LambdaError::NotIdle`]
-    /// if it has not within the [`patience`](super::LambdaBuilder::patience).
+    /// [`LambdaError::Spawn`] if the process cannot be started or its name is not an external
+    /// extension's, [`LambdaError::ProcessExited`] if it exits before it has registered,
+    /// [`LambdaError::NotIdle`] if it does not register within the
+    /// [`patience`](super::LambdaBuilder::patience).
     ///
     /// # Cancel safety
     ///
@@ -78,8 +82,8 @@ impl Lambda {
             return Err(LambdaError::Spawn(io::Error::new(io::ErrorKind::InvalidInput, message)));
         }
         let pid = self.spawn_process(command, Some(name.clone())).map_err(LambdaError::Spawn)?;
-        let registered = |state: &mut State| state.is_registered(&name).then_some(pid);
-        self.environment.function_does(registered).await
+        let registered = |state: &mut LambdaState| state.is_registered(&name).then_some(pid);
+        self.environment.until_function(registered).await
     }
 
     fn spawn_process(&self, mut command: Command, extension: Option<String>) -> io::Result<u32> {
@@ -92,57 +96,47 @@ impl Lambda {
         tokio::spawn(async move { watch(&environment, &mut child, pid).await });
         Ok(pid)
     }
+
+    /// Shuts the environment down, as Lambda does: extensions that registered for SHUTDOWN get it and
+    /// have two seconds to exit; all other processes are killed at once, without a SIGTERM. Nothing is
+    /// invoked any more.
+    ///
+    /// Returns when those extensions have got SHUTDOWN and all processes have exited: how each process
+    /// of [`spawn_extension`](Self::spawn_extension) ended.
+    ///
+    /// # Errors
+    ///
+    /// [`LambdaError::NotIdle`] if an extension in this process does not ask for its next event within
+    /// the two seconds, or the environment is frozen.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the shutdown has begun. If dropped, processes that do not exit stay until the
+    /// environment ends.
+    pub async fn shutdown(&self) -> Result<Vec<ExtensionEnd>, LambdaError> {
+        let environment = &self.environment;
+        environment.change(LambdaState::shut_down);
+        let over = environment.until(|state| state.is_shut_down().then_some(()));
+        if tokio::time::timeout(SHUTDOWN_TIME, over).await.is_err() {
+            environment.change(LambdaState::kill_processes);
+            environment.until(|state| state.pids().is_empty().then_some(())).await;
+        }
+        environment.read(|state| match state.is_shut_down() {
+            true => Ok(state.extension_ends()),
+            false => Err(LambdaError::NotIdle { waiting_for: state.waiting_for() }),
+        })
+    }
 }
 
+/// Waits until a process has exited, and kills it when the environment says so.
 async fn watch(environment: &Arc<Environment>, child: &mut Child, pid: u32) {
     let status = tokio::select! {
         status = child.wait() => status,
-        () = environment.until(|state| state.is_doomed(pid).then_some(())) => {
-            // If it cannot be killed it has exited.
+        () = environment.until(|state| state.is_killed(pid).then_some(())) => {
+            // Fails if it has exited already.
             child.start_kill().ok();
             child.wait().await
         }
     };
     environment.change(|state| state.process_exited(pid, status.ok()));
-}
-
-/// Stopping and continuing a process.
-#[cfg(unix)]
-pub(super) mod signal {
-    use std::io;
-
-    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
-
-    /// Stops a child, and waits until it has stopped, or exited.
-    pub(in super::super) async fn stop(pid: u32) -> io::Result<()> {
-        let pid = pid_of(pid)?;
-        kill_process(pid, Signal::STOP)?;
-        // Leaves the child as it is, for its owner to wait for.
-        let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let stopped = move || waitid(WaitId::Pid(pid), options).map(drop);
-        Ok(tokio::task::spawn_blocking(stopped).await??)
-    }
-
-    pub(in super::super) fn go_on(pid: u32) -> io::Result<()> {
-        Ok(kill_process(pid_of(pid)?, Signal::CONT)?)
-    }
-
-    fn pid_of(pid: u32) -> io::Result<Pid> {
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
-    }
-}
-
-/// Elsewhere a process can be run, but not be stopped.
-#[cfg(not(unix))]
-pub(super) mod signal {
-    use std::io;
-
-    pub(in super::super) async fn stop(_: u32) -> io::Result<()> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
-    }
-
-    pub(in super::super) fn go_on(_: u32) -> io::Result<()> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
-    }
 }

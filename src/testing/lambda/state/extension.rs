@@ -1,24 +1,21 @@
-//! [`Extension`]: who may register for what, and who gets which event.
+//! [`ExtensionState`]: which extension may register for what, and gets which event.
 
 use serde_json::Value;
 
-use super::{Answer, Refusal, State};
-use crate::testing::lambda::{Fault, RegisteredExtension, Report, ReportKind};
+use super::{LambdaState, Refusal, Reply, uuid};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::{RegisteredExtension, Report, ReportKind};
 
-const MOST_EXTENSIONS: usize = 10;
+const MAX_EXTENSIONS: usize = 10;
 
 #[derive(Debug)]
-pub(super) struct Extension {
+pub(super) struct ExtensionState {
     id: String,
-    name: String,
-    events: Vec<String>,
+    /// Only the latest of its requests for an event is answered: a client that asks again has closed
+    /// its earlier connection.
+    pub(super) registered: RegisteredExtension,
     phase: Phase,
-    /// It has asked for an event and was not answered.
-    asking: bool,
-    /// It has been told of the end.
-    told: bool,
-    /// How often it has asked. Only the last question is answered: who asks again has hung up before.
-    asked: u64,
+    shutdown_sent: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -30,13 +27,13 @@ enum Phase {
     Failed,
 }
 
-impl Extension {
+impl ExtensionState {
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.registered.name
     }
 
     pub(super) fn is_asking(&self) -> bool {
-        self.asking
+        self.registered.is_asking
     }
 
     pub(super) fn gets_invoke(&self) -> bool {
@@ -47,31 +44,27 @@ impl Extension {
         self.gets("SHUTDOWN")
     }
 
-    pub(super) fn has_been_told(&self) -> bool {
-        self.told
-    }
-
-    /// It is to be told of the end; says whether it wants to know and did not.
-    pub(super) fn tell(&mut self) -> bool {
-        self.gets_shutdown() && !std::mem::replace(&mut self.told, true)
+    pub(super) fn waits_for_shutdown(&self) -> bool {
+        self.gets_shutdown() && !self.shutdown_sent
     }
 
     fn gets(&self, event: &str) -> bool {
-        self.events.iter().any(|it| it == event)
+        self.registered.events.iter().any(|it| it == event)
+    }
+}
+
+impl Refusal {
+    fn unknown_extension(id: &str) -> Self {
+        Self::forbidden("Extension.UnknownExtensionIdentifier", format!("Unknown extension {id}"))
     }
 
-    pub(super) fn describe(&self) -> RegisteredExtension {
-        RegisteredExtension {
-            name: self.name.clone(),
-            events: self.events.clone(),
-            asked: self.asked,
-            is_asking: self.asking,
-        }
+    fn extension_state(message: impl Into<String>) -> Self {
+        Self::forbidden("Extension.InvalidExtensionState", message)
     }
 }
 
 /// Registration.
-impl State {
+impl LambdaState {
     pub(crate) fn fail_register(&mut self, fault: Fault) {
         self.register_faults.push_back(fault);
     }
@@ -80,32 +73,25 @@ impl State {
         self.register_faults.pop_front()
     }
 
-    /// Registers the extension and gives it an id.
+    /// Registers an extension. Returns its id.
     pub(crate) fn register(&mut self, name: &str, body: &[u8]) -> Result<String, Refusal> {
-        self.may_register(name, body)
-            .map(|events| {
-                let id = uuid();
-                self.extensions.push(Extension {
-                    id: id.clone(),
-                    name: name.to_owned(),
-                    events,
-                    phase: Phase::Registered,
-                    asking: false,
-                    told: false,
-                    asked: 0,
-                });
-                id
-            })
-            .map_err(|refusal| self.refuse(refusal))
+        let events = self.may_register(name, body)?;
+        let id = uuid();
+        let name = name.to_owned();
+        self.extensions.push(ExtensionState {
+            id: id.clone(),
+            registered: RegisteredExtension { name, events, asked: 0, is_asking: false },
+            phase: Phase::Registered,
+            shutdown_sent: false,
+        });
+        Ok(id)
     }
 
     /// The events to register for, if that is allowed.
     fn may_register(&self, name: &str, body: &[u8]) -> Result<Vec<String>, Refusal> {
         if name.is_empty() {
-            return Err(Refusal::forbidden(
-                "Extension.InvalidExtensionName",
-                "Empty extension name",
-            ));
+            let message = "Empty extension name";
+            return Err(Refusal::forbidden("Extension.InvalidExtensionName", message));
         }
         let events = events_in(body)
             .ok_or_else(|| Refusal::forbidden("InvalidRequestFormat", "not {\"events\": [..]}"))?;
@@ -118,8 +104,8 @@ impl State {
             let message = "Extension registration closed already";
             return Err(Refusal::forbidden("Extension.RegistrationClosed", message));
         }
-        if !external && self.extensions_known() >= MOST_EXTENSIONS {
-            let message = format!("Extension limit ({MOST_EXTENSIONS}) reached");
+        if !external && self.extension_count() >= MAX_EXTENSIONS {
+            let message = format!("Extension limit ({MAX_EXTENSIONS}) reached");
             return Err(Refusal::forbidden("Extension.TooManyExtensions", message));
         }
         if self.is_registered(name) {
@@ -147,113 +133,111 @@ impl State {
     }
 
     pub(crate) fn is_registered(&self, name: &str) -> bool {
-        self.extensions.iter().any(|it| it.name == name)
+        self.extensions.iter().any(|it| it.name() == name)
     }
 
-    /// External extensions count from the start: they are files.
-    fn extensions_known(&self) -> usize {
-        let internal = self.extensions.iter().filter(|it| !self.is_external(&it.name)).count();
+    /// External extensions count before they have registered, because Lambda finds them as files.
+    fn extension_count(&self) -> usize {
+        let internal = self.extensions.iter().filter(|it| !self.is_external(it.name())).count();
         internal + self.function.external_extensions.len()
     }
 }
 
 /// Events.
-impl State {
+impl LambdaState {
     pub(crate) fn fail_next(&mut self, extension: String, fault: Fault) {
         self.next_faults.entry(extension).or_default().push_back(fault);
     }
 
-    /// The extension asks for an event; says which of its questions that is.
+    /// An extension asks for its next event. Returns the number of its request.
     pub(crate) fn extension_asks(&mut self, id: &str) -> Result<u64, Refusal> {
-        let Some(place) = self.place_of(id) else {
-            return Err(self.refuse(Refusal::unknown_extension(id)));
-        };
-        let extension = &mut self.extensions[place];
+        let index = self.extension_index(id)?;
+        let extension = &mut self.extensions[index];
         if extension.phase == Phase::Failed {
-            return Err(self.refuse(Refusal::extension_state("the extension has failed")));
+            return Err(Refusal::extension_state("the extension has failed"));
         }
         extension.phase = Phase::Running;
-        extension.asking = true;
-        extension.asked += 1;
-        let asked = extension.asked;
+        extension.registered.is_asking = true;
+        extension.registered.asked += 1;
+        let asked = extension.registered.asked;
         self.counts.extensions_asked += 1;
-        self.extension_has_asked(place);
+        self.extension_has_asked(index);
         Ok(asked)
     }
 
-    /// The answer to a question of an extension, once there is one.
-    pub(crate) fn take_event(&mut self, id: &str, asked: u64) -> Option<Answer<String>> {
+    /// The answer to an extension's request for its next event, once there is one.
+    pub(crate) fn take_event(&mut self, id: &str, asked: u64) -> Option<Reply<String>> {
         if self.ended {
-            return Some(Answer::Fault(Fault::Close));
+            return Some(Reply::Fault(Fault::Close));
         }
-        let Some(place) = self.place_of(id) else {
-            return Some(Answer::Refused(Refusal::unknown_extension(id)));
+        let index = match self.extension_index(id) {
+            Ok(index) => index,
+            Err(refusal) => return Some(Reply::Refused(refusal)),
         };
-        let extension = &self.extensions[place];
-        if self.frozen || extension.asked != asked {
+        let extension = &self.extensions[index];
+        if self.frozen || extension.registered.asked != asked {
             return None;
         }
-        let fault = self.next_faults.get_mut(&extension.name).and_then(|it| it.pop_front());
-        let answer = match fault {
-            Some(Fault::Close) => return Some(Answer::Fault(Fault::Close)),
-            Some(fault) => Answer::Fault(fault),
-            None => Answer::Event(self.take_shutdown(place).or_else(|| self.take_invoke(place))?),
+        let fault = self.next_faults.get_mut(extension.name()).and_then(|it| it.pop_front());
+        let reply = match fault {
+            Some(Fault::Close) => return Some(Reply::Fault(Fault::Close)),
+            Some(fault) => Reply::Fault(fault),
+            None => Reply::Event(self.take_shutdown(index).or_else(|| self.take_invoke(index))?),
         };
-        self.extensions[place].asking = false;
-        Some(answer)
+        self.extensions[index].registered.is_asking = false;
+        Some(reply)
     }
 
-    fn place_of(&self, id: &str) -> Option<usize> {
-        self.extensions.iter().position(|it| it.id == id)
+    fn take_shutdown(&mut self, extension: usize) -> Option<String> {
+        let shutdown = self.shutdown.as_ref()?;
+        let extension = &mut self.extensions[extension];
+        if !extension.waits_for_shutdown() {
+            return None;
+        }
+        extension.shutdown_sent = true;
+        Some(shutdown.event.clone())
+    }
+
+    fn extension_index(&self, id: &str) -> Result<usize, Refusal> {
+        let index = self.extensions.iter().position(|it| it.id == id);
+        index.ok_or_else(|| Refusal::unknown_extension(id))
     }
 }
 
 /// Reports.
-impl State {
-    /// An extension reports that it failed, in init or afterwards.
-    pub(crate) fn extension_failed(
+impl LambdaState {
+    /// An extension reports that it failed, in init or later.
+    pub(crate) fn extension_reports(
         &mut self,
-        kind: ReportKind,
         id: &str,
-        error_type: String,
-        body: String,
+        mut report: Report,
     ) -> Result<(), Refusal> {
-        let place = self.place_of(id);
-        let verdict = self.may_report(kind, id, &error_type);
-        let extension = place.map(|it| self.extensions[it].name.clone());
-        let report = Report { kind, extension, error_type, body, refused: verdict.is_err() };
-        self.reports.push(report.clone());
-        if let Err(refusal) = verdict {
-            return Err(self.refuse(refusal));
-        }
-        if let Some(place) = place {
-            self.extensions[place].phase = Phase::Failed;
-            self.extensions[place].asking = false;
-        }
-        if kind == ReportKind::ExtensionInit {
-            self.failed = Some(report);
-        }
+        let verdict = self.extension_index(id).and_then(|index| {
+            report.extension = Some(self.extensions[index].name().to_owned());
+            self.may_report(index, &report)?;
+            Ok(index)
+        });
+        let index = self.add_report(report, verdict)?;
+        let extension = &mut self.extensions[index];
+        extension.phase = Phase::Failed;
+        extension.registered.is_asking = false;
         Ok(())
     }
 
-    fn may_report(&self, kind: ReportKind, id: &str, error_type: &str) -> Result<(), Refusal> {
-        let Some(place) = self.place_of(id) else {
-            return Err(Refusal::unknown_extension(id));
-        };
-        if error_type.is_empty() {
+    fn may_report(&self, extension: usize, report: &Report) -> Result<(), Refusal> {
+        if report.error_type.is_empty() {
             let message = "Lambda-Extension-Function-Error-Type not found";
             return Err(Refusal::forbidden("Extension.MissingHeader", message));
         }
-        let phase = &self.extensions[place].phase;
-        match kind {
-            ReportKind::ExtensionInit if *phase == Phase::Running => {
-                Err(Refusal::extension_state("init is over for this extension"))
-            }
-            _ => Ok(()),
+        let is_running = self.extensions[extension].phase == Phase::Running;
+        if report.kind == ReportKind::ExtensionInit && is_running {
+            return Err(Refusal::extension_state("init is over for this extension"));
         }
+        Ok(())
     }
 }
 
+/// The events that a registration asks for; `None` if it is malformed.
 fn events_in(body: &[u8]) -> Option<Vec<String>> {
     let body: Value = serde_json::from_slice(body).ok()?;
     match body.as_object()?.get("events") {
@@ -262,9 +246,4 @@ fn events_in(body: &[u8]) -> Option<Vec<String>> {
             events.as_array()?.iter().map(|it| it.as_str().map(str::to_owned)).collect()
         }
     }
-}
-
-pub(super) fn uuid() -> String {
-    let hex = format!("{:032x}", fastrand::u128(..));
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

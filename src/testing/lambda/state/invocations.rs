@@ -1,55 +1,53 @@
-//! Which invocation begins when, who gets what of it, and when it is over.
+//! Which invocation begins when, who gets which part of it, and when it is over.
 
 use std::time::Instant;
 
-use super::delivery::Delivery;
-use super::extension::Extension;
-use super::record::Record;
-use super::{Answer, Refusal, State};
+use super::{Delivery, LambdaState, Record, Refusal, Reply};
 use crate::clock::runtime_now;
-use crate::testing::lambda::{Fault, Outcome};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::Outcome;
 
 /// For the test.
-impl State {
-    /// Queues an invocation; says where its record is.
+impl LambdaState {
+    /// Queues an invocation. Returns the index of its record.
     pub(crate) fn enqueue(&mut self, record: Record) -> usize {
-        let place = self.records.len();
+        let index = self.records.len();
         self.records.push(record);
-        self.queue.push_back(place);
-        place
+        self.queue.push_back(index);
+        index
     }
 
-    pub(crate) fn record(&self, place: usize) -> &Record {
-        &self.records[place]
+    pub(crate) fn record(&self, index: usize) -> &Record {
+        &self.records[index]
     }
 
-    pub(crate) fn release(&mut self, place: usize) {
-        self.records[place].release();
+    pub(crate) fn release(&mut self, index: usize) {
+        self.records[index].release();
     }
 }
 
-/// For the function.
-impl State {
-    /// The answer to a question of the runtime, once there is one.
-    pub(crate) fn take_invocation(&mut self, asked: u64) -> Option<Answer<Delivery>> {
+/// For the runtime and the extensions.
+impl LambdaState {
+    /// The answer to the runtime's request for an invocation, once there is one.
+    pub(crate) fn take_invocation(&mut self, asked: u64) -> Option<Reply<Delivery>> {
         if self.ended {
-            return Some(Answer::Fault(Fault::Close));
+            return Some(Reply::Fault(Fault::Close));
         }
         if self.frozen {
             return None;
         }
-        let place = if self.function.is_managed() {
+        let index = if self.function.is_managed() {
             self.begin_managed()?
         } else {
-            let place = self.runtimes_turn(asked)?;
+            let index = self.runtimes_turn(asked)?;
             self.runtime.answered();
-            place
+            index
         };
-        self.records[place].hand_over(runtime_now());
-        self.records[place].delivery(self.function.arn()).map(Answer::Event)
+        self.records[index].hand_over(runtime_now());
+        self.records[index].delivery(self.function.arn()).map(Reply::Event)
     }
 
-    /// The invocation that the runtime may take, if this is the last of its questions.
+    /// The invocation that the runtime may take, if this is its latest request.
     fn runtimes_turn(&self, asked: u64) -> Option<usize> {
         if self.runtime.has_asked_again(asked) {
             return None;
@@ -60,87 +58,95 @@ impl State {
     /// The INVOKE for an extension, if there is one.
     pub(super) fn take_invoke(&mut self, extension: usize) -> Option<String> {
         let mut active = self.active.iter().copied();
-        let place = active.find(|&it| self.records[it].extension_may_take(extension))?;
-        let record = &mut self.records[place];
+        let index = active.find(|&it| self.records[it].extension_may_take(extension))?;
+        let record = &mut self.records[index];
         record.take_invoke(extension, runtime_now());
         record.invoke_event(&self.function.arn())
     }
 
     pub(super) fn runtime_has_asked(&mut self) {
-        for &place in &self.active {
-            self.records[place].runtime_asked();
+        for &index in &self.active {
+            self.records[index].runtime_asked();
         }
     }
 
     pub(super) fn extension_has_asked(&mut self, extension: usize) {
-        for &place in &self.active {
-            self.records[place].extension_asked(extension);
+        for &index in &self.active {
+            self.records[index].extension_asked(extension);
         }
     }
 
     /// The runtime posts a response or an error.
     pub(crate) fn respond(&mut self, request_id: &str, outcome: Outcome) -> Result<(), Refusal> {
-        let known = |it: &&mut Record| it.request_id() == request_id && it.is_handed_over();
-        let refusal = match self.records.iter_mut().rev().find(known) {
-            None => Refusal::unknown_request(),
-            Some(record) if record.outcome() == Some(&Outcome::TimedOut) => {
-                if self.function.is_managed() {
-                    Refusal::late()
-                } else {
-                    Refusal::unknown_request()
-                }
-            }
-            Some(record) if record.outcome().is_some() => {
-                Refusal::runtime_state("there is a response already")
-            }
-            Some(record) => {
+        let is_it = |it: &&mut Record| it.request_id() == request_id && it.is_handed_over();
+        let record = self.records.iter_mut().rev().find(is_it);
+        let record = record.ok_or_else(Refusal::unknown_request)?;
+        match record.outcome() {
+            None => {
                 record.respond(outcome, runtime_now());
-                return Ok(());
+                Ok(())
             }
-        };
-        Err(self.refuse(refusal))
+            // Only Managed Instances tell a late response from one to an unknown request.
+            Some(Outcome::TimedOut) if self.function.is_managed() => Err(Refusal::late()),
+            Some(Outcome::TimedOut) => Err(Refusal::unknown_request()),
+            Some(_) => Err(Refusal::runtime_state("there is a response already")),
+        }
     }
 }
 
-/// What follows.
-impl State {
-    /// On demand there is one invocation at a time, and only when everybody waits for it.
+impl Refusal {
+    fn unknown_request() -> Self {
+        let message = "Invalid request ID".to_owned();
+        Self { status: 400, error_type: "InvalidRequestID", message }
+    }
+
+    fn late() -> Self {
+        let message = "Invoke timeout".to_owned();
+        Self { status: 410, error_type: "InvokeTimeout", message }
+    }
+}
+
+/// What follows from a change, or from time.
+impl LambdaState {
+    /// On demand, one invocation begins at a time, and only when everybody waits for it.
     pub(super) fn begin_invocation(&mut self) {
-        let waited_for = self.initialised
+        let is_awaited = self.initialised
             && !self.frozen
             && self.shutdown.is_none()
             && self.active.is_empty()
             && self.runtime.is_asking()
             && self.extensions.iter().all(|it| it.is_asking() || !it.gets_invoke());
-        if waited_for && !self.function.is_managed() {
+        if is_awaited && !self.function.is_managed() {
             self.begin_next();
         }
     }
 
-    /// On a Managed Instance one begins when a worker takes it.
+    /// On a Managed Instance, an invocation begins when a worker takes it.
     fn begin_managed(&mut self) -> Option<usize> {
-        let free = self.initialised
+        let is_free = self.initialised
             && self.shutdown.is_none()
             && self.active.len() < self.function.concurrency();
-        free.then(|| self.begin_next()).flatten()
+        is_free.then(|| self.begin_next()).flatten()
     }
 
     fn begin_next(&mut self) -> Option<usize> {
-        let place = self.queue.pop_front()?;
-        let get_invoke = |(place, it): (usize, &Extension)| it.gets_invoke().then_some(place);
-        let extensions = self.extensions.iter().enumerate().filter_map(get_invoke);
-        let record = &mut self.records[place];
-        record.begin(runtime_now(), self.function.timeout, &self.clock, extensions);
-        self.active.push(place);
+        let index = self.queue.pop_front()?;
+        let extensions = &self.extensions;
+        let get_invoke = (0..extensions.len()).filter(|&it| extensions[it].gets_invoke());
+        let record = &mut self.records[index];
+        record.begin(runtime_now(), self.function.timeout, &self.clock, get_invoke);
+        self.active.push(index);
         self.counts.invocations += 1;
-        Some(place)
+        Some(index)
     }
 
     pub(super) fn finish_invocations(&mut self) {
+        // The workers of a Managed Instance ask for the next invocation without saying which of them
+        // does, so there an invocation is over with its response.
         let managed = self.function.is_managed();
         let records = &mut self.records;
-        self.active.retain(|&place| {
-            let record = &mut records[place];
+        self.active.retain(|&index| {
+            let record = &mut records[index];
             let done = if managed { record.has_response() } else { record.is_done() };
             if done {
                 record.finish(runtime_now());
@@ -150,23 +156,23 @@ impl State {
     }
 
     pub(super) fn abort_invocations(&mut self) {
-        for place in self.active.drain(..) {
-            self.records[place].abort(runtime_now());
+        for index in self.active.drain(..) {
+            self.records[index].abort(runtime_now());
         }
     }
 
-    /// When a deadline or the end of a gap is next.
+    /// When the next deadline passes or the next gap ends.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let active = self.active.iter().map(|&it| &self.records[it]);
         active.flat_map(|it| [it.deadline(), it.gap_ends()]).flatten().min()
     }
 
-    /// What was due by now happens.
+    /// Ends the gaps and the invocations whose time is over by now.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let mut late = false;
+        let before = self.active.len();
         let records = &mut self.records;
-        self.active.retain(|&place| {
-            let record = &mut records[place];
+        self.active.retain(|&index| {
+            let record = &mut records[index];
             if record.gap_ends().is_some_and(|it| it <= now) {
                 record.release();
             }
@@ -174,12 +180,11 @@ impl State {
             if is_late {
                 record.time_out(now);
             }
-            late |= is_late;
             !is_late
         });
         // "Timeouts do not stop code" on a Managed Instance.
-        if late && !self.function.is_managed() {
-            self.doom_processes();
+        if self.active.len() < before && !self.function.is_managed() {
+            self.kill_processes();
         }
     }
 }

@@ -1,24 +1,25 @@
-//! [`Record`]: one invocation, from its queueing until it is over.
+//! [`Record`]: one invocation, from when it is queued until it is over.
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use serde_json::json;
 
-use super::extension::uuid;
-use crate::clock::Clock;
+use super::{deadline_ms, uuid};
 use crate::testing::TestClock;
-use crate::testing::lambda::{Gap, Invocation, Order, Outcome, Timings};
+use crate::testing::lambda::builder::{Gap, Order};
+use crate::testing::lambda::report::{Invocation, Outcome, Timings};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     request_id: String,
-    pub(super) payload: Bytes,
+    payload: Bytes,
     order: Order,
-    /// `None`: as AWS would make it.
+    /// `None` for a trace id as AWS makes it.
     trace_id: Option<String>,
 
-    pub(super) began: Option<Began>,
-    /// The gap between the two sides is over, or the test has ended it.
+    begun: Option<Begun>,
+    /// The gap between the two sides has ended, by itself or because the test said so.
     released: bool,
     handed_over: Option<Instant>,
     responded: Option<Instant>,
@@ -27,15 +28,15 @@ pub(crate) struct Record {
     outcome: Option<Outcome>,
 }
 
-/// What is known of an invocation from when it can be delivered.
+/// What is decided when an invocation begins, which is when it can be delivered.
 #[derive(Debug)]
-pub(super) struct Began {
+struct Begun {
     at: Instant,
-    /// `None`: never, as far as clocks go.
+    /// `None` if it is too late for an [`Instant`].
     deadline: Option<Instant>,
     /// The same on the environment's wall clock.
-    pub(super) deadline_ms: u64,
-    pub(super) trace_id: String,
+    deadline_ms: u64,
+    trace_id: String,
     invokes: Vec<Invoke>,
 }
 
@@ -47,21 +48,17 @@ struct Invoke {
     asked_again: bool,
 }
 
+/// What the runtime gets.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) payload: Bytes,
+}
+
 impl Record {
     pub(crate) fn new(payload: Vec<u8>, order: Order, trace_id: Option<String>) -> Self {
-        Self {
-            request_id: uuid(),
-            payload: payload.into(),
-            order,
-            trace_id,
-            began: None,
-            released: false,
-            handed_over: None,
-            responded: None,
-            runtime_asked_again: false,
-            over: None,
-            outcome: None,
-        }
+        let payload = payload.into();
+        Self { request_id: uuid(), payload, order, trace_id, ..Self::default() }
     }
 
     pub(crate) fn request_id(&self) -> &str {
@@ -69,31 +66,44 @@ impl Record {
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        self.began.is_some()
+        self.begun.is_some()
     }
 
     pub(crate) fn is_handed_over(&self) -> bool {
         self.handed_over.is_some()
     }
 
-    /// Every extension that gets INVOKE has taken it.
+    /// Whether every extension that gets INVOKE has taken it.
     pub(crate) fn invoke_is_taken(&self) -> bool {
-        self.began.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.taken.is_some()))
+        self.begun.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.taken.is_some()))
     }
 
-    /// Every extension that gets INVOKE has asked for its next event.
+    /// Whether every extension that gets INVOKE has asked for its next event.
     pub(crate) fn extensions_are_done(&self) -> bool {
-        self.began.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.asked_again))
+        self.begun.as_ref().is_some_and(|it| it.invokes.iter().all(|it| it.asked_again))
+    }
+
+    pub(super) fn has_response(&self) -> bool {
+        self.responded.is_some()
+    }
+
+    /// Whether there is a response, and the runtime and the extensions have asked for the next event.
+    pub(super) fn is_done(&self) -> bool {
+        self.has_response() && self.runtime_asked_again && self.extensions_are_done()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_some()
     }
 
     pub(crate) fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// What the invocation was, once it is over.
+    /// What the test is told when the invocation is over.
     pub(crate) fn invocation(&self) -> Option<Invocation> {
-        let (began, over) = (self.began.as_ref()?, self.over?);
-        let since = |at: Instant| at.saturating_duration_since(began.at);
+        let (begun, over) = (self.begun.as_ref()?, self.over?);
+        let since = |at: Instant| at.saturating_duration_since(begun.at);
         Some(Invocation {
             request_id: self.request_id.clone(),
             outcome: self.outcome.clone()?,
@@ -108,16 +118,42 @@ impl Record {
 
     pub(super) fn waiting_for(&self) -> String {
         let id = &self.request_id;
-        let held = "to be released";
         match self.order {
-            Order::HandlerFirst(_) if !self.invoke_is_taken() && self.is_handed_over() => {
-                format!("the INVOKE of {id}, {held}")
+            Order::HandlerFirst(_) if self.is_handed_over() && !self.invoke_is_taken() => {
+                format!("the INVOKE of {id} to be released")
             }
-            Order::ExtensionFirst(_) if !self.is_handed_over() && self.invoke_is_taken() => {
-                format!("the invocation {id}, {held}")
+            Order::ExtensionFirst(_) if self.invoke_is_taken() && !self.is_handed_over() => {
+                format!("the invocation {id} to be released")
             }
-            _ => format!("the invocation {id}, to be over"),
+            _ => format!("the invocation {id} to be over"),
         }
+    }
+
+    pub(super) fn delivery(&self, arn: String) -> Option<Delivery> {
+        let begun = self.begun.as_ref()?;
+        let mut headers = vec![
+            ("lambda-runtime-aws-request-id", self.request_id.clone()),
+            ("lambda-runtime-deadline-ms", begun.deadline_ms.to_string()),
+            ("lambda-runtime-invoked-function-arn", arn),
+        ];
+        if !begun.trace_id.is_empty() {
+            headers.push(("lambda-runtime-trace-id", begun.trace_id.clone()));
+        }
+        Some(Delivery { headers, payload: self.payload.clone() })
+    }
+
+    pub(super) fn invoke_event(&self, arn: &str) -> Option<String> {
+        let begun = self.begun.as_ref()?;
+        let mut event = json!({
+            "eventType": "INVOKE",
+            "deadlineMs": begun.deadline_ms,
+            "requestId": self.request_id,
+            "invokedFunctionArn": arn,
+        });
+        if !begun.trace_id.is_empty() {
+            event["tracing"] = json!({ "type": "X-Amzn-Trace-Id", "value": begun.trace_id });
+        }
+        Some(event.to_string())
     }
 }
 
@@ -131,12 +167,11 @@ impl Record {
         clock: &TestClock,
         extensions: impl Iterator<Item = usize>,
     ) {
-        let wall = clock.now().wall().duration_since(UNIX_EPOCH).unwrap_or_default();
         let invoke = |extension| Invoke { extension, taken: None, asked_again: false };
-        self.began = Some(Began {
+        self.begun = Some(Begun {
             at: now,
             deadline: now.checked_add(timeout),
-            deadline_ms: milliseconds(wall.saturating_add(timeout)),
+            deadline_ms: deadline_ms(clock, timeout),
             trace_id: self.trace_id.clone().unwrap_or_else(|| trace_id(clock)),
             invokes: extensions.map(invoke).collect(),
         });
@@ -175,29 +210,30 @@ impl Record {
         self.over = Some(now);
     }
 
+    /// Ends it at its deadline, whether or not there was a response.
     pub(super) fn time_out(&mut self, now: Instant) {
         self.outcome = Some(Outcome::TimedOut);
         self.over = Some(now);
     }
 
-    /// The process has exited; a response that was posted before stays one.
+    /// Ends it because the process has exited. A response from before stays its outcome.
     pub(super) fn abort(&mut self, now: Instant) {
         self.outcome.get_or_insert(Outcome::ProcessExited);
         self.over = Some(now);
     }
 
     fn invoke_mut(&mut self, extension: usize) -> Option<&mut Invoke> {
-        let began = self.began.as_mut()?;
-        began.invokes.iter_mut().find(|it| it.extension == extension)
+        let begun = self.begun.as_mut()?;
+        begun.invokes.iter_mut().find(|it| it.extension == extension)
     }
 }
 
-/// What may happen to an invocation now.
+/// Who may take an invocation now, and until when.
 impl Record {
     pub(super) fn runtime_may_take(&self) -> bool {
         let its_turn = match self.order {
             Order::Together | Order::HandlerFirst(_) => true,
-            Order::ExtensionFirst(gap) => self.second_may_go(gap),
+            Order::ExtensionFirst(gap) => self.gap_is_over(gap),
         };
         its_turn && self.has_begun() && !self.is_handed_over()
     }
@@ -205,27 +241,17 @@ impl Record {
     pub(super) fn extension_may_take(&self, extension: usize) -> bool {
         let its_turn = match self.order {
             Order::Together | Order::ExtensionFirst(_) => true,
-            Order::HandlerFirst(gap) => self.second_may_go(gap),
+            Order::HandlerFirst(gap) => self.gap_is_over(gap),
         };
-        let waiting = |it: &Invoke| it.extension == extension && it.taken.is_none();
-        its_turn && self.began.as_ref().is_some_and(|it| it.invokes.iter().any(waiting))
-    }
-
-    /// There is a response, and everybody who had to do with it has asked for their next.
-    pub(super) fn is_done(&self) -> bool {
-        self.responded.is_some() && self.runtime_asked_again && self.extensions_are_done()
-    }
-
-    /// For Managed Instances, where workers ask without saying which of them does.
-    pub(super) fn has_response(&self) -> bool {
-        self.responded.is_some()
+        let waits = |it: &Invoke| it.extension == extension && it.taken.is_none();
+        its_turn && self.begun.as_ref().is_some_and(|it| it.invokes.iter().any(waits))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.began.as_ref()?.deadline
+        self.begun.as_ref()?.deadline
     }
 
-    /// When the gap between the two sides ends by itself.
+    /// When a gap that has a duration ends.
     pub(super) fn gap_ends(&self) -> Option<Instant> {
         match self.order {
             Order::ExtensionFirst(Gap::After(gap)) | Order::HandlerFirst(Gap::After(gap))
@@ -237,21 +263,21 @@ impl Record {
         }
     }
 
-    fn second_may_go(&self, gap: Gap) -> bool {
+    fn gap_is_over(&self, gap: Gap) -> bool {
         self.released
             || match gap {
                 Gap::AtOnce => self.first_taken().is_some(),
                 Gap::UntilDone => self.first_is_done(),
-                // The environment's timer, or the test, releases it.
+                // Released by the environment's timer, or by the test.
                 Gap::After(_) | Gap::Held => false,
             }
     }
 
-    /// When the side that comes first had its event. Without extensions there is nothing to take.
+    /// When the first side took its event. Without extensions there is no INVOKE to take.
     fn first_taken(&self) -> Option<Instant> {
-        let began = self.began.as_ref()?;
+        let begun = self.begun.as_ref()?;
         match self.order {
-            Order::ExtensionFirst(_) if began.invokes.is_empty() => Some(began.at),
+            Order::ExtensionFirst(_) if begun.invokes.is_empty() => Some(begun.at),
             Order::ExtensionFirst(_) => {
                 self.invoke_is_taken().then(|| self.last_invoke_taken()).flatten()
             }
@@ -262,20 +288,16 @@ impl Record {
     fn first_is_done(&self) -> bool {
         match self.order {
             Order::ExtensionFirst(_) => self.extensions_are_done(),
-            Order::HandlerFirst(_) | Order::Together => self.responded.is_some(),
+            Order::HandlerFirst(_) | Order::Together => self.has_response(),
         }
     }
 
     fn last_invoke_taken(&self) -> Option<Instant> {
-        self.began.as_ref()?.invokes.iter().filter_map(|it| it.taken).max()
+        self.begun.as_ref()?.invokes.iter().filter_map(|it| it.taken).max()
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// As AWS makes it: upstream, so with the epoch of the world and not of the environment.
+/// A trace id as AWS makes it: outside the environment, so with the epoch of true time.
 fn trace_id(clock: &TestClock) -> String {
     let epoch = clock.true_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (root, parent) = (fastrand::u128(..) >> 32, fastrand::u64(..));

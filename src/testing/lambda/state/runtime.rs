@@ -1,32 +1,34 @@
-//! [`Runtime`]: how far the runtime has come, and what it may do next.
+//! [`RuntimeState`]: how far the runtime has come, and what it may do next.
 
-use super::{Answer, Refusal, State};
-use crate::testing::lambda::{Fault, Report, ReportKind};
+use super::{LambdaState, Refusal, Reply};
+use crate::testing::lambda::builder::Fault;
+use crate::testing::lambda::report::{Report, ReportKind};
 
 #[derive(Debug, Default)]
-pub(super) struct Runtime {
+pub(super) struct RuntimeState {
     phase: Phase,
-    /// It has asked for an invocation and was not answered. On a Managed Instance it asks several
-    /// times at once: there it only says whether it ever did.
+    /// It has asked for an invocation and has not been answered. On a Managed Instance it asks several
+    /// times at once; there this only says whether it ever did.
     asking: bool,
-    /// How often it has asked. Only the last question is answered: who asks again has hung up before.
+    /// How often it has asked. Only its latest request is answered: a client that asks again has closed
+    /// its earlier connection.
     asked: u64,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     #[default]
     Started,
-    /// It has asked to be told of the restore.
+    /// It waits for the restore.
     AtSnapshot,
     Restored,
     /// It has asked for an invocation.
     Running,
-    /// It has reported that init, or what follows a restore, failed.
+    /// It has reported that init failed, or what runs after a restore.
     Failed,
 }
 
-impl Runtime {
+impl RuntimeState {
     pub(super) fn is_asking(&self) -> bool {
         self.asking
     }
@@ -39,6 +41,7 @@ impl Runtime {
         self.asked != asked
     }
 
+    /// Extensions may register until the runtime first asks for something.
     pub(super) fn registration_is_open(&self) -> bool {
         self.phase == Phase::Started
     }
@@ -47,18 +50,29 @@ impl Runtime {
         match self.phase {
             _ if self.asking => None,
             Phase::AtSnapshot => Some("the restore"),
-            _ => Some("the runtime, to ask for its next invocation"),
+            _ => Some("the runtime to ask for its next invocation"),
         }
+    }
+
+    /// Refuses a request that the runtime may make only in these phases.
+    fn only_in(&self, phases: &[Phase]) -> Result<(), Refusal> {
+        if phases.contains(&self.phase) {
+            return Ok(());
+        }
+        Err(Refusal::runtime_state(format!("the runtime is {:?}", self.phase)))
     }
 }
 
-impl State {
-    /// The runtime asks for an invocation; says which of its questions that is.
+impl Refusal {
+    pub(super) fn runtime_state(message: impl Into<String>) -> Self {
+        Self::forbidden("InvalidStateTransition", message)
+    }
+}
+
+impl LambdaState {
+    /// The runtime asks for an invocation. Returns the number of its request.
     pub(crate) fn runtime_asks(&mut self) -> Result<u64, Refusal> {
-        if matches!(self.runtime.phase, Phase::AtSnapshot | Phase::Failed) {
-            let message = format!("the runtime is {:?}", self.runtime.phase);
-            return Err(self.refuse(Refusal::runtime_state(message)));
-        }
+        self.runtime.only_in(&[Phase::Started, Phase::Restored, Phase::Running])?;
         self.runtime.phase = Phase::Running;
         self.runtime.asking = true;
         self.runtime.asked += 1;
@@ -67,21 +81,18 @@ impl State {
         Ok(self.runtime.asked)
     }
 
-    /// The runtime asks to be told of the restore.
+    /// The runtime asks to be told when it is restored.
     pub(crate) fn runtime_asks_for_restore(&mut self) -> Result<(), Refusal> {
-        if !matches!(self.runtime.phase, Phase::Started | Phase::AtSnapshot) {
-            let message = format!("the runtime is {:?}", self.runtime.phase);
-            return Err(self.refuse(Refusal::runtime_state(message)));
-        }
+        self.runtime.only_in(&[Phase::Started, Phase::AtSnapshot])?;
         self.runtime.phase = Phase::AtSnapshot;
         Ok(())
     }
 
-    pub(crate) fn take_restore(&mut self) -> Option<Answer<()>> {
+    pub(crate) fn take_restore(&mut self) -> Option<Reply<()>> {
         if self.ended {
-            return Some(Answer::Fault(Fault::Close));
+            return Some(Reply::Fault(Fault::Close));
         }
-        (self.runtime.phase != Phase::AtSnapshot).then_some(Answer::Event(()))
+        (self.runtime.phase != Phase::AtSnapshot).then_some(Reply::Event(()))
     }
 
     /// Whether Lambda would take its snapshot now.
@@ -93,36 +104,15 @@ impl State {
         self.runtime.phase = Phase::Restored;
     }
 
-    /// The runtime reports that init failed.
-    pub(crate) fn init_failed(&mut self, error_type: String, body: String) -> Result<(), Refusal> {
-        self.runtime_failed(ReportKind::RuntimeInit, &Phase::Started, error_type, body)
-    }
-
-    /// The runtime reports that what follows a restore failed.
-    pub(crate) fn restore_failed(
-        &mut self,
-        error_type: String,
-        body: String,
-    ) -> Result<(), Refusal> {
-        self.runtime_failed(ReportKind::RuntimeRestore, &Phase::Restored, error_type, body)
-    }
-
-    fn runtime_failed(
-        &mut self,
-        kind: ReportKind,
-        allowed_in: &Phase,
-        error_type: String,
-        body: String,
-    ) -> Result<(), Refusal> {
-        let refused = self.runtime.phase != *allowed_in;
-        let report = Report { kind, extension: None, error_type, body, refused };
-        self.reports.push(report.clone());
-        if refused {
-            let message = format!("the runtime is {:?}", self.runtime.phase);
-            return Err(self.refuse(Refusal::runtime_state(message)));
-        }
+    /// The runtime reports that init failed, or what runs after a restore.
+    pub(crate) fn runtime_reports(&mut self, report: Report) -> Result<(), Refusal> {
+        let reported_in = match report.kind {
+            ReportKind::RuntimeRestore => Phase::Restored,
+            _ => Phase::Started,
+        };
+        let verdict = self.runtime.only_in(&[reported_in]);
+        self.add_report(report, verdict)?;
         self.runtime.phase = Phase::Failed;
-        self.failed = Some(report);
         Ok(())
     }
 }

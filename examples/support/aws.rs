@@ -6,17 +6,18 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::sdk_config::TimeSource;
-use lambda_cache::Clock;
 use lambda_cache::testing::TestClock;
+use lambda_cache::{Builder, Cache, Clock};
 use winterbaume_core::MockAws;
 
 use super::Network;
 
-/// Where everything is, unless an example says otherwise.
+/// The region of everything, unless an example names another.
 pub const REGION: &str = "eu-central-1";
 
-/// AWS, and the way to it.
+/// AWS, and the network to it.
 pub struct Aws {
+    clock: TestClock,
     config: SdkConfig,
     direct: SdkConfig,
     pub network: Network,
@@ -24,46 +25,47 @@ pub struct Aws {
 
 impl Aws {
     pub fn new(mock: &MockAws, clock: &TestClock, latency: Duration) -> Self {
-        Self::answered_by(mock.http_client(), mock.credentials_provider(), clock, latency)
+        Self::behind(mock.http_client(), mock.credentials_provider(), clock, latency)
     }
 
-    /// AWS as this client answers for it.
-    pub fn answered_by(
+    /// AWS behind this client.
+    pub fn behind(
         client: SharedHttpClient,
         credentials: SharedCredentialsProvider,
         clock: &TestClock,
         latency: Duration,
     ) -> Self {
-        let network = Network::to(client.clone(), latency);
+        let network = Network::new(client.clone(), latency);
         let config = |client| {
             SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new(REGION))
                 .credentials_provider(credentials.clone())
                 .http_client(client)
-                .time_source(Wall(clock.clone()))
+                .time_source(WallClock(clock.clone()))
                 .build()
         };
         let slow = SharedHttpClient::new(network.clone());
-        Self { config: config(slow), direct: config(client), network }
+        Self { clock: clock.clone(), config: config(slow), direct: config(client), network }
     }
 
-    /// What the function's `aws_config::load_from_env()` would give.
-    pub fn config(&self) -> &SdkConfig {
-        &self.config
+    /// What `Cache::builder(&aws_config::load_from_env().await)` would give a function in Lambda.
+    pub fn builder(&self) -> Builder {
+        Cache::builder(&self.config).clock(self.clock.clone())
     }
 
-    /// The same past the network, so that what the world does takes no time and is not counted.
+    /// The configuration without the network: for the scenario's own calls, which take no time and are
+    /// not counted.
     pub fn direct(&self) -> &SdkConfig {
         &self.direct
     }
 }
 
-/// The environment's wall clock, by which the SDK lives too.
+/// The environment's wall clock, for the SDK.
 #[derive(Debug)]
-struct Wall(TestClock);
+struct WallClock(TestClock);
 
-impl TimeSource for Wall {
+impl TimeSource for WallClock {
     fn now(&self) -> SystemTime {
         self.0.now().wall()
     }

@@ -1,4 +1,4 @@
-//! The way to AWS and back, which takes a while, can be cut, and knows what is on it.
+//! The network between a function and AWS: it is slow, it counts its calls, and it can be cut.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-/// Clones are one network.
+/// Clones share one network.
 #[derive(Debug, Clone)]
 pub struct Network {
     service: SharedHttpClient,
@@ -25,28 +25,32 @@ pub struct Network {
 struct State {
     calls: AtomicUsize,
     in_flight: AtomicUsize,
-    cut: AtomicBool,
-    answers: Mutex<Vec<Answer>>,
+    is_cut: AtomicBool,
+    responses: Mutex<Vec<Response>>,
 }
 
-/// What a service said to a call.
+/// What came back from a call.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// Such as `BatchGetItem`; of services that do not name it in a header, the HTTP method.
-    pub operation: String,
+pub struct Response {
     pub status: u16,
     /// The size of the body.
     pub bytes: usize,
 }
 
 impl Network {
-    /// The way to this service; a call takes so long, there and back.
-    pub fn to(service: SharedHttpClient, latency: Duration) -> Self {
+    /// A network to this service, on which every call takes `latency`.
+    pub fn new(service: SharedHttpClient, latency: Duration) -> Self {
         Self { service, latency, state: Arc::default() }
     }
 
-    pub fn cut(&self, cut: bool) {
-        self.state.cut.store(cut, Ordering::SeqCst);
+    /// Calls fail from now on.
+    pub fn cut(&self) {
+        self.state.is_cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Calls succeed again.
+    pub fn repair(&self) {
+        self.state.is_cut.store(false, Ordering::SeqCst);
     }
 
     /// How many calls have been made.
@@ -54,55 +58,42 @@ impl Network {
         self.state.calls.load(Ordering::SeqCst)
     }
 
-    /// How many are under way.
+    /// How many calls have not ended.
     pub fn in_flight(&self) -> usize {
         self.state.in_flight.load(Ordering::SeqCst)
     }
 
     /// What came back so far.
-    pub fn answers(&self) -> Vec<Answer> {
-        self.state.answers.lock().expect("no panic").clone()
+    pub fn responses(&self) -> Vec<Response> {
+        self.state.responses.lock().expect("no panic").clone()
     }
 
-    /// A call of whatever else is at the other end.
-    pub async fn travel(&self) -> Result<(), io::Error> {
+    /// A call to something that is not behind the HTTP client.
+    pub async fn round_trip(&self) -> Result<(), io::Error> {
         self.state.calls.fetch_add(1, Ordering::SeqCst);
-        let _under_way = UnderWay::new(&self.state);
+        let _in_flight = InFlight::new(&self.state);
         tokio::time::sleep(self.latency).await;
-        match self.state.cut.load(Ordering::SeqCst) {
+        match self.state.is_cut.load(Ordering::SeqCst) {
             true => Err(io::Error::other("the network is cut")),
             false => Ok(()),
         }
     }
 }
 
-/// Counts a call as in flight until it has ended or was dropped.
-struct UnderWay(Arc<State>);
+/// Counts a call as in flight until it is dropped.
+struct InFlight(Arc<State>);
 
-impl UnderWay {
+impl InFlight {
     fn new(state: &Arc<State>) -> Self {
         state.in_flight.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(state))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-impl Answer {
-    fn of(operation: String, response: &HttpResponse) -> Self {
-        let bytes = response.body().bytes().map_or(0, <[u8]>::len);
-        Self { operation, status: response.status().as_u16(), bytes }
-    }
-}
-
-fn operation(request: &HttpRequest) -> String {
-    let target = request.headers().get("x-amz-target");
-    let operation = target.and_then(|target| target.rsplit('.').next());
-    operation.unwrap_or(request.method()).to_owned()
 }
 
 impl HttpClient for Network {
@@ -125,16 +116,16 @@ struct Connector {
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (service, network) = (self.service.clone(), self.network.clone());
-        let operation = operation(&request);
         HttpConnectorFuture::new(async move {
-            // What is true when the call reaches the service is what it brings back.
-            let response = service.call(request).await;
-            network.travel().await.map_err(|error| ConnectorError::io(error.into()))?;
-            if let Ok(response) = &response {
-                let answer = Answer::of(operation, response);
-                network.state.answers.lock().expect("no panic").push(answer);
+            // The call returns what was true when it reached the service, before the latency.
+            let result = service.call(request).await;
+            network.round_trip().await.map_err(|error| ConnectorError::io(error.into()))?;
+            if let Ok(response) = &result {
+                let bytes = response.body().bytes().map_or(0, <[u8]>::len);
+                let response = Response { status: response.status().as_u16(), bytes };
+                network.state.responses.lock().expect("no panic").push(response);
             }
-            response
+            result
         })
     }
 }
