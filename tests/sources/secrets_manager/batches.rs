@@ -290,8 +290,8 @@ async fn a_missing_batch_permission_is_warned_of_once_and_forgotten_at_a_restore
     seen.check(&["WARN", "as the test said"]);
     world.aws.heal();
     invocations.before_snapshot().await.unwrap();
-    invocations.after_restore().await.unwrap();
     world.aws.calls();
+    invocations.after_restore().await.unwrap();
     cache.snapshot().await;
     let batch = ("BatchGetSecretValue", 20);
     assert_eq!(operations(&world.aws.calls()), [batch, batch]);

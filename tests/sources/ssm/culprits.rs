@@ -443,8 +443,8 @@ async fn culprits_are_forgotten_at_a_restore() {
     round(&world, &cache).await;
     world.aws.heal();
     invocations.before_snapshot().await.unwrap();
-    invocations.after_restore().await.unwrap();
     world.aws.calls();
+    invocations.after_restore().await.unwrap();
     let (snapshot, sizes) = round(&world, &cache).await;
     assert_eq!((failed(&snapshot, &keys), sizes), (vec![], vec![3]));
 }
