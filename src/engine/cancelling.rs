@@ -25,7 +25,7 @@ impl Engine {
                         self.units.remove(ticket);
                         forgotten.entry(memo).or_default().push(ticket);
                     }
-                    _ => self.units.queue(unit, Cause::Restart),
+                    _ => _ = self.units.queue(unit, Cause::Restart),
                 }
             }
         }

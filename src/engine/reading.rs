@@ -11,12 +11,15 @@ use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
 impl Engine {
     /// Queues the fetches a snapshot must wait for; true if there are any.
     pub(super) fn read_all(&mut self, read: Read, cause: Cause, now: Stamp) -> bool {
-        let mut wait = None;
+        let mut waits = false;
+        let mut longest = None;
         for entry in self.board.broken(now) {
             if self.must_wait(entry, read, now) {
-                let request = self.board.definition(entry).request;
-                wait = wait.max(Some(self.units.request(request).latency.distance()));
-                self.want(entry, cause, now);
+                waits = true;
+                if self.want(entry, cause, now) {
+                    let request = self.board.definition(entry).request;
+                    longest = longest.max(Some(self.units.request(request).latency.distance()));
+                }
             } else if let Slot::Failed(_, failure) = self.board.slot(entry)
                 && failure.attempt == Attempt::None
                 && !failure.backs_off(now)
@@ -28,16 +31,16 @@ impl Engine {
                 }
             }
         }
-        if let Some(wait) = wait {
-            self.want_what_expires_within(wait, read, cause, now);
+        if let Some(longest) = longest {
+            self.want_what_expires_within(longest, read, cause, now);
         }
-        wait.is_some()
+        waits
     }
 
-    /// What would expire while a snapshot waits for something else is fetched at the same time. Otherwise
-    /// two slow entries could expire in turn, and the snapshot would wait for ever.
-    fn want_what_expires_within(&mut self, wait: Duration, read: Read, cause: Cause, now: Stamp) {
-        let later = now.later_by(wait);
+    /// What would expire while a snapshot waits for a fetch that begins now is fetched at the same time.
+    /// Otherwise two slow entries could expire in turn, and the snapshot would wait for ever.
+    fn want_what_expires_within(&mut self, time: Duration, read: Read, cause: Cause, now: Stamp) {
+        let later = now.later_by(time);
         for entry in self.board.broken(later) {
             let is_ready = matches!(self.board.slot(entry), Slot::Ready(_));
             if is_ready && self.must_wait(entry, read, later) {
@@ -68,10 +71,11 @@ impl Engine {
         matches!(self.board.slot(entry).verdict(policy, look), Verdict::Wait)
     }
 
-    /// Makes sure that the entry's request is answered. A fetch under way may turn out too old for this
-    /// reader, who then asks again; one that was frozen in flight is replaced.
+    /// Makes sure that the entry's request is answered; true if that takes another fetch. One that is under
+    /// way may turn out too old for this reader, who then asks again; one that was frozen in flight is
+    /// replaced.
     // guarantee 6
-    fn want(&mut self, entry: usize, cause: Cause, now: Stamp) {
+    fn want(&mut self, entry: usize, cause: Cause, now: Stamp) -> bool {
         let unit = Unit::Request(self.board.definition(entry).request);
         self.units.set_wanted(unit, true);
         let deriving = self.deriving.get(&entry).map(|it| it.asked);
@@ -81,8 +85,9 @@ impl Engine {
                 self.void_fetch(unit);
                 self.stop_deriving(entry);
                 self.units.queue(unit, Cause::Restart);
+                true
             }
-            Some(_) => {}
+            Some(_) => false,
             None => self.units.queue(unit, cause),
         }
     }

@@ -226,11 +226,13 @@ impl Units {
         };
     }
 
-    /// Queues a unit, unless it is on its way already.
-    pub(crate) fn queue(&mut self, unit: Unit, cause: Cause) {
-        if self.get(unit).is_some_and(|it| it.stage == Stage::Idle) {
+    /// Queues a unit, unless it is on its way already; true if it was not.
+    pub(crate) fn queue(&mut self, unit: Unit, cause: Cause) -> bool {
+        let is_idle = self.get(unit).is_some_and(|it| it.stage == Stage::Idle);
+        if is_idle {
             self.set_stage(unit, Stage::Queued(cause));
         }
+        is_idle
     }
 
     pub(crate) fn set_wanted(&mut self, unit: Unit, wanted: bool) {

@@ -101,6 +101,8 @@ struct Waiting {
     reader: AbortHandle,
     /// From when on nothing was in its way.
     since: Instant,
+    /// Something was, before.
+    disturbed: bool,
 }
 
 /// An invocation.
@@ -152,7 +154,7 @@ impl Player {
             Place::Server => Mode::ManagedInstance,
         };
         let mut builder = Builder::new()
-            .clock(world.clock.clone())
+            .clock(world.clocks())
             .mode(mode)
             .seed(setup.seed)
             .hold_limit(ms(setup.hold_limit))
@@ -357,6 +359,7 @@ impl Player {
         let now = Instant::now();
         for waiting in &mut self.waiting {
             waiting.since = now;
+            waiting.disturbed = true;
         }
         if let Some(going) = &mut self.going {
             for reply in going.invoke.iter_mut().chain(&mut going.response) {
@@ -496,7 +499,7 @@ impl Player {
             let read = Read { what, began, invocation, ended, got };
             told.lock().unwrap_or_else(PoisonError::into_inner).reads.push(read);
         });
-        self.waiting.push(Waiting { by, what, reader, since: Instant::now() });
+        self.waiting.push(Waiting { by, what, reader, since: Instant::now(), disturbed: false });
         self.reasons += 1;
     }
 
@@ -549,8 +552,8 @@ impl Player {
     /// Nobody waits for longer than fetches take.
     fn check_waiting(&self) -> Result<(), String> {
         let handler_runs = self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
-        for Waiting { by, what, since, .. } in &self.waiting {
-            let fetches = self.fetches_waited_for(*what);
+        for Waiting { by, what, since, disturbed, .. } in &self.waiting {
+            let fetches = self.fetches_waited_for(*what) + u64::from(*disturbed);
             let bound = ms(fetches * self.oracle.timeout + 1200);
             let is_served = match self.setup.place {
                 Place::Server => true,
@@ -571,14 +574,14 @@ impl Player {
     fn fetches_waited_for(&self, what: What) -> u64 {
         let timeout = self.oracle.timeout;
         let answers = |entry: &EntryOptions| {
-            entry.loading != Loading::Lazy && entry.max_age.is_none_or(|age| age >= timeout)
+            let lifetime = self.world.thing(entry.thing, |thing| thing.lifetime);
+            let age = entry.max_age.unwrap_or(u64::MAX).min(lifetime);
+            entry.loading != Loading::Lazy && age > timeout
         };
         let answered = match what {
             What::Snapshot => self.setup.entries.iter().all(answers),
             What::One(Target::Entry(entry), How::Get) => answers(&self.setup.entries[entry]),
-            What::One(Target::Key(memo, _), How::Get) => {
-                self.setup.memos[memo].max_age >= timeout
-            }
+            What::One(Target::Key(memo, _), How::Get) => self.setup.memos[memo].max_age > timeout,
             What::One(..) => false,
         };
         if answered { 1 } else { 2 }

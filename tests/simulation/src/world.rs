@@ -12,7 +12,7 @@ use lambda_cache::sources::{
     count_call,
 };
 use lambda_cache::testing::TestClock;
-use lambda_cache::{Clock, DecodeError, Error, ErrorKind, Version};
+use lambda_cache::{Clock, DecodeError, Error, ErrorKind, Stamp, Version};
 
 use crate::history::{Answers, Derives, Target, Thing, With};
 
@@ -87,6 +87,28 @@ struct State {
     order: u64,
 }
 
+/// The environment's clocks. Whoever asks them for ever while no time passes is stopped.
+#[derive(Debug)]
+pub struct Clocks {
+    clock: TestClock,
+    asked: Mutex<(Stamp, u32)>,
+}
+
+/// How often clocks may be asked at one instant.
+const PATIENCE: u32 = 100_000;
+
+impl Clock for Clocks {
+    fn now(&self) -> Stamp {
+        let now = self.clock.now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = if asked.0 == now { asked.1 + 1 } else { 0 };
+        *asked = (now, times);
+        drop(asked);
+        assert!(times < PATIENCE, "it goes round in circles");
+        now
+    }
+}
+
 /// Clones share one world.
 #[derive(Clone)]
 pub struct World {
@@ -124,6 +146,12 @@ impl World {
         let derives = vec![Derives { takes: 0, fails: false }; entries];
         let state = Arc::new(Mutex::new(State { things, derives, in_flight: 0, order: 0 }));
         Self { clock: TestClock::new(), batch, state }
+    }
+
+    /// The clocks for a cache.
+    pub fn clocks(&self) -> Clocks {
+        let clock = self.clock.clone();
+        Clocks { asked: Mutex::new((clock.now(), 0)), clock }
     }
 
     pub fn now(&self) -> True {
