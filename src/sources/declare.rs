@@ -1,12 +1,18 @@
-//! [`Entry`]: a request, how its answer is decoded, and how old it may be.
+//! [`Entry`]: what to ask for, how the answer is decoded, and how old it may be. [`Connections`]: the
+//! sources that entries share.
 
-use std::any::type_name;
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Connections, Source};
+#[cfg(feature = "aws")]
+use super::aws::{Aws, Place};
+use super::{BoxFuture, Source};
+#[cfg(feature = "aws")]
+use crate::clock::Clocks;
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
 use crate::error::{Cause, Error};
@@ -17,7 +23,7 @@ pub trait Declare: Sized {
     /// The source it asks.
     type Source: Source;
 
-    /// Tells the name that the entry's user gave it, before it is declared.
+    /// Tells the name that the entry's user gave it, before `declare`.
     fn named(&mut self, _name: &str) {}
 
     /// Checks what was declared and finds the source that serves it.
@@ -49,14 +55,13 @@ pub(crate) type Payload<D> = <<D as Declare>::Source as Source>::Payload;
 /// From a payload to a value.
 pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Prepared<T>, DecodeError> + Send + Sync>;
 
-/// A value, at once or in a while.
+/// A value that is decoded, or still to be derived.
 pub(crate) enum Prepared<T> {
     Ready(T),
-    /// It is derived from what was decoded.
     Deriving(BoxFuture<'static, Result<T, Cause>>),
 }
 
-/// What makes an entry's value of what was decoded.
+/// Derives an entry's value from what was decoded.
 pub(crate) struct Derivation(pub(crate) BoxFuture<'static, Result<AnyValue, Cause>>);
 
 impl fmt::Debug for Derivation {
@@ -66,7 +71,7 @@ impl fmt::Debug for Derivation {
 }
 
 impl<T: 'static> Prepared<T> {
-    /// The value, once it is there.
+    /// The value, derived if need be.
     pub(crate) async fn finish(self) -> Result<T, Cause> {
         match self {
             Self::Ready(value) => Ok(value),
@@ -74,7 +79,8 @@ impl<T: 'static> Prepared<T> {
         }
     }
 
-    /// What it is decoded to further, in which it may fail: at once, or once the value is there.
+    /// Decodes the value further, now or when it has been derived.
+    #[cfg(feature = "aws")]
     pub(crate) fn and_then<U>(
         self,
         convert: impl FnOnce(T) -> Result<U, DecodeError> + Send + 'static,
@@ -97,11 +103,11 @@ impl<T: 'static> Prepared<T> {
     }
 }
 
-/// An entry, ready for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what it is
+/// An entry for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what the answer is
 /// decoded to (`T`), its name and how old it may be.
 ///
-/// The constructors are those of the sources, such as [`ssm::parameter`](super::ssm::parameter) and
-/// [`from_fn`](super::function::from_fn); each adds options of its own to the ones here.
+/// Sources have the constructors, such as [`ssm::parameter`](super::ssm::parameter) and
+/// [`from_fn`](super::function::from_fn), and options beside the ones here.
 pub struct Entry<D: Declare, T> {
     pub(crate) asks: D,
     pub(crate) options: Options,
@@ -109,7 +115,7 @@ pub struct Entry<D: Declare, T> {
 }
 
 impl<D: Declare, T> Entry<D, T> {
-    /// An entry that asks for this and is decoded so.
+    /// An entry whose source answers `asks`, decoded by `decode`.
     pub fn new(
         asks: D,
         decode: impl Fn(&Payload<D>) -> Result<T, DecodeError> + Send + Sync + 'static,
@@ -118,7 +124,7 @@ impl<D: Declare, T> Entry<D, T> {
         Self { asks, options: Options::default(), decode: Arc::new(decode) }
     }
 
-    /// The name, by which [`Cache::key`](crate::Cache::key), errors and traces know the entry.
+    /// A unique name, used in errors, in traces and by [`Cache::key`](crate::Cache::key).
     ///
     /// Defaults to the last segment of the path of what is asked for. Two entries of one name are
     /// an error at [`spawn`](crate::Builder::spawn).
@@ -128,7 +134,7 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
-    /// The hard bound: a value whose request began this long ago or longer is not served.
+    /// The hard bound: no read returns a value requested this long ago or longer.
     ///
     /// Zero means that every read fetches. Defaults to 60 seconds.
     #[must_use]
@@ -165,11 +171,12 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
-    /// How long a read waits for another attempt while refreshes fail and the value has expired, before
-    /// it gets the stale value where that is allowed, or the error. An attempt that takes longer goes
-    /// on, and later reads get what it brings.
+    /// How long a read waits for another attempt while refreshes fail and the value has expired.
+    /// Then it gets the stale value where that is allowed, or the error. An attempt that takes longer
+    /// goes on, for later reads.
     ///
-    /// Defaults to three times what the source usually takes, within 50 milliseconds and 1 second.
+    /// Defaults to three times what the source usually takes, but 50 milliseconds at least and 1
+    /// second at most.
     #[must_use]
     pub fn wait_if_failing(mut self, wait: Duration) -> Self {
         self.options.policy.wait_if_failing = Some(wait);
@@ -177,7 +184,7 @@ impl<D: Declare, T> Entry<D, T> {
     }
 
     /// How long one fetch may take, all its attempts together. Within an invocation it is cut to less
-    /// than the time left. Entries that share a request share the shortest of theirs.
+    /// than the time left. Entries that share a request share the shortest timeout.
     ///
     /// Defaults to the cache's [`operation_timeout`](crate::Builder::operation_timeout). Zero is an
     /// error at [`spawn`](crate::Builder::spawn).
@@ -187,33 +194,32 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
-    /// Fetch at the first read rather than at init, so that init neither waits for it nor fails
-    /// with it. From then on it is kept fresh as any other.
+    /// Fetches at the first read rather than at init, so that init neither waits for it nor fails
+    /// with it. From then on the entry is kept fresh like any other.
     #[must_use]
     pub fn lazy(mut self) -> Self {
         self.options.loading = Loading::Lazy;
         self
     }
 
-    /// Begin to fetch at init, which neither waits for it nor fails with it. Reads wait for it.
+    /// Starts the first fetch at init, which neither waits for it nor fails with it. Reads wait for
+    /// it.
     #[must_use]
     pub fn in_background(mut self) -> Self {
         self.options.loading = Loading::InBackground;
         self
     }
 
-    /// Makes of each new value what handlers need of it: a connection pool of a secret, a model of an
-    /// object.
+    /// Builds what handlers use from each new value, such as a connection pool from a secret.
     ///
-    /// The function runs when the value's version has changed, and not while it stays; a source
-    /// without versions, such as [`from_fn`](super::function::from_fn), changes with each refresh.
-    /// Entries that want the value as it is need not wait for it. What was derived before lives as
-    /// long as a reader holds it.
+    /// The function runs only when the value's version has changed; a source without versions, such
+    /// as [`from_fn`](super::function::from_fn), changes with each refresh. Entries that share the
+    /// request do not wait for it. The previous result lives as long as a reader holds it.
     ///
-    /// The future is dropped, not awaited further, when it and the fetch together take longer than
-    /// the operation timeout, or when the environment is about to freeze, so it must be cancel safe.
-    /// Its error or panic is the entry's ([`ErrorKind::Derive`](crate::ErrorKind::Derive)), which
-    /// then is tried again. Errors must not contain secrets.
+    /// The future is dropped when it and the fetch together take longer than the operation timeout,
+    /// or when the environment is about to freeze, so it must be cancel safe. Its error or panic is
+    /// the entry's ([`ErrorKind::Derive`](crate::ErrorKind::Derive)), which then is tried again.
+    /// Errors must not contain secrets.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -249,34 +255,6 @@ impl<D: Declare, T> Entry<D, T> {
         };
         Entry { asks: self.asks, options: self.options, decode: Arc::new(decode) }
     }
-
-    /// The same entry, what it holds decoded further.
-    #[cfg(feature = "aws")]
-    pub(crate) fn then<U>(
-        self,
-        convert: impl Fn(&T) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<D, U>
-    where
-        D: 'static,
-        T: Send + 'static,
-    {
-        let Self { asks, options, decode } = self;
-        let convert = Arc::new(convert);
-        let decode = move |payload: &Payload<D>| {
-            let convert = Arc::clone(&convert);
-            decode(payload)?.and_then(move |value| convert(&value))
-        };
-        Entry { asks, options, decode: Arc::new(decode) }
-    }
-
-    /// The same entry, decoded in another way.
-    #[cfg(feature = "aws")]
-    pub(crate) fn decoded<U>(
-        self,
-        decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<D, U> {
-        Entry { options: self.options, ..Entry::new(self.asks, decode) }
-    }
 }
 
 impl<D: Declare, T> fmt::Debug for Entry<D, T> {
@@ -285,5 +263,65 @@ impl<D: Declare, T> fmt::Debug for Entry<D, T> {
             .field("holds", &type_name::<T>())
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+type Shared = Arc<dyn Any + Send + Sync>;
+
+/// Tells things of one type apart.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Which {
+    Named(String),
+    #[cfg(feature = "aws")]
+    At(Place),
+}
+
+/// The sources of one cache, each made once and shared by all entries it serves.
+#[derive(Default)]
+pub struct Connections {
+    #[cfg(feature = "aws")]
+    pub(super) aws: Option<Aws>,
+    made: HashMap<(TypeId, Which), Shared>,
+}
+
+impl Connections {
+    #[cfg(feature = "aws")]
+    pub(crate) fn to(aws: Aws) -> Self {
+        Self { aws: Some(aws), ..Self::default() }
+    }
+
+    /// Measures idle time of connections by the cache's clocks.
+    #[cfg(feature = "aws")]
+    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
+        if let Some(aws) = &self.aws {
+            aws.use_clocks(clocks);
+        }
+    }
+
+    /// The source of type `S` called `which` (a region, say), made at its first use.
+    pub fn shared<S: Source>(&mut self, which: &str, make: impl FnOnce(&Self) -> S) -> Arc<S> {
+        self.find_or_make(Which::Named(which.to_owned()), make)
+    }
+
+    pub(super) fn find_or_make<T: Send + Sync + 'static>(
+        &mut self,
+        which: Which,
+        make: impl FnOnce(&Self) -> T,
+    ) -> Arc<T> {
+        let key = (TypeId::of::<T>(), which);
+        if let Some(made) = self.made.get(&key)
+            && let Ok(made) = Arc::clone(made).downcast()
+        {
+            return made;
+        }
+        let made = Arc::new(make(self));
+        self.made.insert(key, Arc::clone(&made) as Shared);
+        made
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("made", &self.made.len()).finish_non_exhaustive()
     }
 }

@@ -4,23 +4,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::UNIX_EPOCH;
 
-use aws_sdk_ssm::types::Parameter;
+use aws_sdk_ssm::types;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::entry::Version;
 
 /// One parameter, as the service gave it.
 #[derive(Clone)]
-pub(super) struct Found {
-    /// Its name, without selector.
+pub(super) struct Parameter {
+    /// Without selector.
     pub(super) name: String,
     pub(super) value: SecretString,
-    /// `None` for what has no versions of its own, such as a referenced secret.
+    /// `None` for a referenced secret, which has no number.
     pub(super) version: Option<Version>,
 }
 
-impl Found {
-    pub(super) fn new(parameter: Parameter) -> Option<Self> {
+impl Parameter {
+    pub(super) fn new(parameter: types::Parameter) -> Option<Self> {
         let version = Version::new(parameter.version);
         let date = parameter.last_modified_date.and_then(|date| date.try_into().ok());
         let version = match (parameter.version, date) {
@@ -32,9 +32,9 @@ impl Found {
     }
 }
 
-impl fmt::Debug for Found {
+impl fmt::Debug for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found")
+        f.debug_struct("Parameter")
             .field("name", &self.name)
             .field("version", &self.version)
             .finish_non_exhaustive()
@@ -42,7 +42,7 @@ impl fmt::Debug for Found {
 }
 
 /// The version of one parameter by name, or of several together, if each has one.
-pub(super) fn version(found: &[Found]) -> Option<Version> {
+pub(super) fn version(found: &[Parameter]) -> Option<Version> {
     match found {
         [one] => one.version.clone(),
         several => version_of_all(several),
@@ -51,8 +51,8 @@ pub(super) fn version(found: &[Found]) -> Option<Version> {
 
 /// The version of several parameters together: which they are, the version of each, and when it was
 /// made, since a parameter that is made again counts from 1.
-pub(super) fn version_of_all(found: &[Found]) -> Option<Version> {
-    let one = |it: &Found| {
+pub(super) fn version_of_all(found: &[Parameter]) -> Option<Version> {
+    let one = |it: &Parameter| {
         let version = it.version.as_ref()?;
         let changed = version.changed().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
         Some(format!("{}:{version}@{}", it.name, changed.unwrap_or_default().as_millis()))
@@ -68,13 +68,13 @@ pub(super) fn version_of_all(found: &[Found]) -> Option<Version> {
 /// long as that is the last segment of no other.
 pub struct Parameters {
     /// In the order of their names.
-    all: Vec<Found>,
+    all: Vec<Parameter>,
     /// From every name to its index; `None` where it stands for several.
     names: HashMap<String, Option<usize>>,
 }
 
 impl Parameters {
-    pub(super) fn new(found: &[Found], prefix: &str) -> Self {
+    pub(super) fn new(found: &[Parameter], prefix: &str) -> Self {
         let mut names: HashMap<String, Option<usize>> = HashMap::new();
         for (index, parameter) in found.iter().enumerate() {
             let short = parameter.name.rsplit('/').next().unwrap_or_default();
@@ -128,7 +128,7 @@ impl Parameters {
         self.all.is_empty()
     }
 
-    fn find(&self, name: &str) -> Option<&Found> {
+    fn find(&self, name: &str) -> Option<&Parameter> {
         self.all.get((*self.names.get(name)?)?)
     }
 }
@@ -144,9 +144,9 @@ impl fmt::Debug for Parameters {
 mod tests {
     use super::*;
 
-    fn found(name: &str, value: &str) -> Found {
-        let parameter = Parameter::builder().name(name).value(value).version(3).build();
-        Found::new(parameter).expect("a whole parameter")
+    fn found(name: &str, value: &str) -> Parameter {
+        let parameter = types::Parameter::builder().name(name).value(value).version(3).build();
+        Parameter::new(parameter).expect("a whole parameter")
     }
 
     #[test]
