@@ -6,15 +6,14 @@
 //!
 //! The first time this costs a call for each tenth of the refused one, and again for each tenth of a
 //! part that is refused too. From then on, culprits that are due together cost two calls: one for the
-//! culprit that has waited longest to be asked for alone, one for the rest. If the first is accepted
-//! and the second is not, something has changed, and the rest is split once more. So a culprit that
-//! is accepted again is noticed when its turn comes, and at once if it is due alone or if all are
-//! accepted. Then it shares the calls of the others.
+//! culprit that was last asked for alone the longest time ago, one for the rest. If the first is
+//! accepted and the second is not, something has changed, and the rest is split once more. So a
+//! culprit that is accepted again is noticed when its turn comes, and at once if it is due alone or if
+//! all are accepted. From then on it shares the calls of the others.
 //!
-//! A role can have the permission for single items and lack that for the batch operation. That is
+//! A role can have the permission for single items and lack the one for the batch operation. That is
 //! remembered too, by resource.
 
-use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -56,8 +55,9 @@ pub(crate) trait BatchCall<K>: Sync {
         tenths(&items)
     }
 
-    /// Called when a call was denied although smaller ones with all its items were not: the role may
-    /// lack the permission for the batch operation. These items were accepted `alone`.
+    /// Called when access was denied to a call and then granted to smaller calls with all its items:
+    /// the role may lack the permission for the batch operation. `alone` are the items that were
+    /// granted in calls of their own.
     fn batch_denied(&self, _message: Option<&str>, _alone: &[&K]) {}
 }
 
@@ -87,11 +87,7 @@ type Results<K, A> = Vec<(K, Result<A, FetchError>)>;
 
 impl<K: Clone + Eq + Hash + Send + Sync> Batcher<K> {
     /// Whether this must not share a call with items that are accepted.
-    pub(crate) fn is_culprit<Q>(&self, item: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
+    pub(crate) fn is_culprit(&self, item: &K) -> bool {
         self.memory().culprits.contains_key(item)
     }
 
@@ -176,7 +172,7 @@ impl<K: Clone + Eq + Hash + Send + Sync> Batcher<K> {
     ) -> Results<K, C::Answer> {
         let mut culprits = culprits.to_vec();
         culprits.sort_by_cached_key(|item| self.turn_of(item));
-        let rest = culprits.split_off(1.min(culprits.len()));
+        let rest = culprits.split_off(1);
         if rest.len() <= 1 {
             let alone = culprits.into_iter().chain(rest).map(|item| vec![item]).collect();
             return self.resolve(operation, alone).await;
@@ -278,7 +274,7 @@ impl<K> Default for Batcher<K> {
     }
 }
 
-/// Without the items: the key of an item may be personal data.
+/// Without the items, whose keys may be personal data.
 impl<K> fmt::Debug for Batcher<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batcher").finish_non_exhaustive()

@@ -28,14 +28,14 @@ impl Place {
         self.role.as_ref().map_or(Ok(()), Role::check)
     }
 
-    /// The same place for all who mean it: the configuration's own region is left out.
+    /// Without the configuration's own region, which is the default: naming it makes no other place.
     fn canonical(mut self, own_region: Option<&str>) -> Self {
         self.region = self.region.filter(|region| Some(region.as_str()) != own_region);
         self
     }
 }
 
-/// What an entry asks an AWS service for, apart from the place.
+/// What an entry asks an AWS service for, without the place.
 pub trait Declaration: Sized {
     /// The source it asks.
     type Source: AwsSource;
@@ -65,24 +65,24 @@ pub trait AwsSource: Source + Sized {
 
 /// A [`Declaration`] and the place where its service is asked.
 #[derive(Debug, Clone)]
-pub struct AtPlace<A> {
-    declaration: A,
+pub struct AtPlace<D> {
+    declaration: D,
     place: Place,
 }
 
-impl<A: Declaration> Declare for AtPlace<A> {
-    type Source = A::Source;
+impl<D: Declaration> Declare for AtPlace<D> {
+    type Source = D::Source;
 
     fn named(&mut self, name: &str) {
         self.declaration.named(name);
     }
 
-    fn declare(self, connections: &mut Connections) -> Result<Declared<A::Source>, Error> {
+    fn declare(self, connections: &mut Connections) -> Result<Declared<D::Source>, Error> {
         let Self { declaration, place } = self;
         let name = declaration.default_name();
         let declared = || {
             let request = declaration.request()?;
-            let source = connections.at::<A::Source>(place)?;
+            let source = connections.at::<D::Source>(place)?;
             source.reserve(&request, connections)?;
             Ok((source, request))
         };
@@ -96,6 +96,7 @@ impl<A: Declaration> Declare for AtPlace<A> {
     }
 }
 
+/// The error of a declaration with this problem.
 pub(crate) fn invalid(problem: String) -> Error {
     Error::new(ErrorKind::Declaration, problem)
 }
@@ -112,19 +113,19 @@ impl Connections {
         Ok(self.find_or_make(Which::At(place.clone()), |_| S::at(place, aws)))
     }
 
-    /// What the sources of a cache share with each other, made at its first use.
+    /// What several sources of the cache share, made at its first use.
     pub(crate) fn common<T: Default + Send + Sync + 'static>(&mut self) -> Arc<T> {
         self.find_or_make(Which::Named(String::new()), |_| T::default())
     }
 }
 
-/// What an entry of an AWS source asks for.
+/// What an entry of an AWS source asks for, at a place that it can set.
 pub trait AwsEntry: Declare {
-    /// Where it is asked.
+    /// The place.
     fn place(&mut self) -> &mut Place;
 }
 
-impl<A: Declaration> AwsEntry for AtPlace<A> {
+impl<D: Declaration> AwsEntry for AtPlace<D> {
     fn place(&mut self) -> &mut Place {
         &mut self.place
     }
@@ -135,7 +136,6 @@ macro_rules! place_options {
     ($self:ident => $place:expr) => {
         /// The region to ask in. Entries of one region and role share a client and batches. Defaults
         /// to that of the configuration given to [`Cache::builder`](crate::Cache::builder).
-        #[must_use]
         pub fn region(mut $self, region: impl Into<String>) -> Self {
             $place.region = Some(region.into());
             $self
@@ -147,7 +147,6 @@ macro_rules! place_options {
         /// Calls `sts:AssumeRole`, once for all entries with the role, and again shortly before its
         /// credentials expire. The function's own role needs the permission for it, and the role must
         /// trust the function's. The session is named after the function.
-        #[must_use]
         pub fn assume_role(mut $self, role: impl Into<crate::sources::Role>) -> Self {
             $place.role = Some(role.into());
             $self
@@ -160,19 +159,19 @@ impl<D: AwsEntry, T> Entry<D, T> {
     place_options!(self => self.asks.place());
 }
 
-type Payload<A> = <<A as Declaration>::Source as Source>::Payload;
+type Payload<D> = <<D as Declaration>::Source as Source>::Payload;
 
 /// An entry that asks for this at the configuration's own place.
-pub(crate) fn entry<A: Declaration, T>(
-    declaration: A,
-    decode: impl Fn(&Payload<A>) -> Result<T, DecodeError> + Send + Sync + 'static,
-) -> Entry<AtPlace<A>, T> {
+pub(crate) fn entry<D: Declaration, T>(
+    declaration: D,
+    decode: impl Fn(&Payload<D>) -> Result<T, DecodeError> + Send + Sync + 'static,
+) -> Entry<AtPlace<D>, T> {
     Entry::new(AtPlace { declaration, place: Place::default() }, decode)
 }
 
-impl<A: Declaration, T> Entry<AtPlace<A>, T> {
+impl<D: Declaration, T> Entry<AtPlace<D>, T> {
     /// Sets an option of what is asked for.
-    pub(crate) fn set(mut self, set: impl FnOnce(&mut A)) -> Self {
+    pub(crate) fn set(mut self, set: impl FnOnce(&mut D)) -> Self {
         set(&mut self.asks.declaration);
         self
     }
@@ -180,8 +179,8 @@ impl<A: Declaration, T> Entry<AtPlace<A>, T> {
     /// The same entry, decoded in another way.
     pub(crate) fn decode_with<U>(
         self,
-        decode: impl Fn(&Payload<A>) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<AtPlace<A>, U> {
+        decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,
+    ) -> Entry<AtPlace<D>, U> {
         Entry { options: self.options, ..Entry::new(self.asks, decode) }
     }
 
@@ -189,14 +188,14 @@ impl<A: Declaration, T> Entry<AtPlace<A>, T> {
     pub(crate) fn and_then<U>(
         self,
         convert: impl Fn(&T) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<AtPlace<A>, U>
+    ) -> Entry<AtPlace<D>, U>
     where
-        A: 'static,
+        D: 'static,
         T: Send + 'static,
     {
         let Self { asks, options, decode } = self;
         let convert = Arc::new(convert);
-        let decode = move |payload: &Payload<A>| {
+        let decode = move |payload: &Payload<D>| {
             let convert = Arc::clone(&convert);
             decode(payload)?.and_then(move |value| convert(&value))
         };

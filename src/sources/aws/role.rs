@@ -62,6 +62,7 @@ const TAG_VALUE: TextRule = TextRule { length: 0..=256, ..TAG_KEY };
 /// println!("{}", *cache.get(price).await?);
 /// # Ok(()) }
 /// ```
+#[must_use = "a role is assumed only for entries that name it"]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Role {
     pub(super) arn: String,
@@ -86,7 +87,6 @@ impl Role {
 
     /// The external id that the role's trust policy asks for: 2 to 1,224 letters, digits and
     /// `_+=,.@-:/`.
-    #[must_use]
     pub fn external_id(mut self, id: impl Into<String>) -> Self {
         self.external_id = Some(id.into());
         self
@@ -94,7 +94,6 @@ impl Role {
 
     /// The session's name, which CloudTrail shows: 2 to 64 letters, digits and `_+=,.@-`. Defaults to
     /// the function's name (`AWS_LAMBDA_FUNCTION_NAME`), made valid, or `lambda-cache` if there is none.
-    #[must_use]
     pub fn session_name(mut self, name: impl Into<String>) -> Self {
         self.session_name = Some(name.into());
         self
@@ -105,7 +104,6 @@ impl Role {
     ///
     /// In Lambda an hour is the maximum: a function's credentials already are those of a role, and STS
     /// limits such role chaining to an hour.
-    #[must_use]
     pub fn session_duration(mut self, duration: Duration) -> Self {
         self.session_duration = Some(duration);
         self
@@ -114,7 +112,6 @@ impl Role {
     /// Adds a session tag, for policies that decide by tags. A key has 1 to 128 and a value 0 to 256
     /// letters, digits, spaces and `_.:/=+-@`. There can be 50 tags, whose keys must differ in more than
     /// case. Needs `sts:TagSession`.
-    #[must_use]
     pub fn session_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.session_tags.push((key.into(), value.into()));
         self.session_tags.sort();

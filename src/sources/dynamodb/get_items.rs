@@ -27,7 +27,7 @@ const LIMIT: usize = 100;
 const MAX_EMPTY_CALLS: u32 = 4;
 
 /// One item of a table.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct ItemRequest {
     pub(super) table: Table,
     /// The partition key, and the sort key if there is one.
@@ -281,12 +281,6 @@ impl fmt::Display for ItemRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.key_names().collect();
         write!(f, "{} by {}", self.table.name, names.join(", "))
-    }
-}
-
-impl fmt::Debug for ItemRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ItemRequest({self})")
     }
 }
 

@@ -45,6 +45,7 @@ pub fn items(table: impl Into<String>) -> Items<(), Item> {
 type Decode<T> = Arc<dyn Fn(&Payload) -> Result<T, DecodeError> + Send + Sync>;
 
 /// Made by [`items`]: the items of a table by keys of type `K`, as values of type `T`.
+#[must_use = "items are fetched only through a memo"]
 pub struct Items<K, T> {
     table: Table,
     /// The names of the key's attributes.
@@ -86,14 +87,12 @@ impl<K, T> Items<K, T> {
     }
 
     /// Strongly consistent reads, which cost twice as much.
-    #[must_use]
     pub fn consistent(mut self) -> Self {
         self.table.set_consistent();
         self
     }
 
     /// Only these attributes; a dot leads into a map.
-    #[must_use]
     pub fn projection(mut self, attributes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.table.set_projection(attributes);
         self

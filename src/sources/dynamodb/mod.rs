@@ -78,7 +78,6 @@ pub struct ItemOptions {
 
 impl<T> Entry<OneItem, T> {
     /// The sort key, where the table has one: the attribute's name and its value.
-    #[must_use]
     pub fn sort_key(self, name: impl Into<String>, value: impl Into<KeyValue>) -> Self {
         self.set(|item| item.options.sort_key = Some((name.into(), value.into())))
     }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::de::DeserializeOwned;
 
 use super::item::Item;
@@ -48,25 +47,21 @@ enum Order {
 
 impl<T> Entry<OneQuery, T> {
     /// Only items whose sort key, the attribute of this name, meets the condition.
-    #[must_use]
     pub fn sort_key(self, name: impl Into<String>, condition: Condition) -> Self {
         self.set(|query| query.options.sort = Some((name.into(), condition)))
     }
 
     /// The items of an index.
-    #[must_use]
     pub fn index(self, name: impl Into<String>) -> Self {
         self.set(|query| query.options.index = Some(name.into()))
     }
 
     /// The largest sort key first.
-    #[must_use]
     pub fn descending(self) -> Self {
         self.set(|query| query.options.order = Order::Descending)
     }
 
     /// Only the first `items`.
-    #[must_use]
     pub fn limit(self, items: usize) -> Self {
         self.set(|query| query.options.limit = Some(items))
     }
@@ -101,86 +96,66 @@ impl TableOptions for QueryOptions {
 
 /// A condition on the sort key of a query's items.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Condition(Comparison);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Comparison {
-    Is(&'static str, KeyValue),
-    BeginsWith(KeyValue),
-    Between(KeyValue, KeyValue),
+pub struct Condition {
+    /// With the placeholders `#s` for the sort key and `:0`, `:1` for the values.
+    expression: &'static str,
+    values: Vec<KeyValue>,
 }
+
+const BEGINS_WITH: &str = "begins_with(#s, :0)";
 
 impl Condition {
     /// Equal to this.
     pub fn equals(value: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Is("=", value.into()))
+        Self { expression: "#s = :0", values: vec![value.into()] }
     }
 
     /// Less than this.
     pub fn less_than(value: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Is("<", value.into()))
+        Self { expression: "#s < :0", values: vec![value.into()] }
     }
 
     /// This or less.
     pub fn at_most(value: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Is("<=", value.into()))
+        Self { expression: "#s <= :0", values: vec![value.into()] }
     }
 
     /// More than this.
     pub fn greater_than(value: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Is(">", value.into()))
+        Self { expression: "#s > :0", values: vec![value.into()] }
     }
 
     /// This or more.
     pub fn at_least(value: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Is(">=", value.into()))
+        Self { expression: "#s >= :0", values: vec![value.into()] }
     }
 
     /// Text or bytes that begin with this.
     pub fn begins_with(prefix: impl Into<KeyValue>) -> Self {
-        Self(Comparison::BeginsWith(prefix.into()))
+        Self { expression: BEGINS_WITH, values: vec![prefix.into()] }
     }
 
     /// One of these, or between them.
     pub fn between(least: impl Into<KeyValue>, most: impl Into<KeyValue>) -> Self {
-        Self(Comparison::Between(least.into(), most.into()))
+        Self { expression: "#s BETWEEN :0 AND :1", values: vec![least.into(), most.into()] }
     }
 
     fn check(&self, name: &str) -> Result<(), String> {
-        let (first, second) = match &self.0 {
-            Comparison::Is(_, value) | Comparison::BeginsWith(value) => (value, None),
-            Comparison::Between(least, most) => (least, Some(most)),
-        };
-        for value in std::iter::once(first).chain(second) {
-            value.check(name, MAX_SORT_KEY)?;
-        }
-        match &self.0 {
-            Comparison::BeginsWith(prefix) if prefix.is_number() => {
+        self.values.iter().try_for_each(|value| value.check(name, MAX_SORT_KEY))?;
+        match &*self.values {
+            [prefix] if self.expression == BEGINS_WITH && prefix.is_number() => {
                 Err("a number does not begin with another".to_owned())
             }
-            Comparison::Between(least, most) if !least.is_like(most) => {
+            [least, most] if !least.is_like(most) => {
                 Err("nothing is between values of two types".to_owned())
             }
             _ => Ok(()),
         }
     }
-
-    /// The condition as an expression, and its values by placeholder.
-    fn expression(&self) -> (String, Vec<(&'static str, &KeyValue)>) {
-        match &self.0 {
-            Comparison::Is(sign, value) => (format!("#s {sign} :s"), vec![(":s", value)]),
-            Comparison::BeginsWith(prefix) => {
-                ("begins_with(#s, :s)".to_owned(), vec![(":s", prefix)])
-            }
-            Comparison::Between(least, most) => {
-                ("#s BETWEEN :s AND :t".to_owned(), vec![(":s", least), (":t", most)])
-            }
-        }
-    }
 }
 
 /// A query of one partition.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct QueryRequest {
     table: Table,
     key: KeyPart,
@@ -192,17 +167,15 @@ impl QueryRequest {
     pub(super) async fn fetch(&self, client: &Client) -> Result<Vec<Item>, FetchError> {
         let Self { table, key: (partition, key), options } = self;
         let mut condition = "#k = :k".to_owned();
-        let mut values: HashMap<String, AttributeValue> =
-            HashMap::from([(":k".to_owned(), key.attribute())]);
+        let mut values = HashMap::from([(":k".to_owned(), key.attribute())]);
         let (projection, names) = table.projection(std::iter::empty());
         let mut names = names.unwrap_or_default();
         names.insert("#k".to_owned(), partition.clone());
         if let Some((name, sort)) = &options.sort {
-            let (expression, of_sort) = sort.expression();
-            condition = format!("{condition} AND {expression}");
+            condition = format!("{condition} AND {}", sort.expression);
             names.insert("#s".to_owned(), name.clone());
-            values
-                .extend(of_sort.into_iter().map(|(it, value)| (it.to_owned(), value.attribute())));
+            let of_sort = sort.values.iter().enumerate();
+            values.extend(of_sort.map(|(n, value)| (format!(":{n}"), value.attribute())));
         }
         let max = options.limit.unwrap_or(MAX_ITEMS);
         let mut items: Vec<Item> = Vec::new();
@@ -254,11 +227,5 @@ impl fmt::Display for QueryRequest {
             Some(index) => write!(f, " (index {index})"),
             None => Ok(()),
         }
-    }
-}
-
-impl fmt::Debug for QueryRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "QueryRequest({self})")
     }
 }

@@ -127,21 +127,18 @@ impl<O> FromTable<O> {
 impl<O: TableOptions, T> Entry<AtPlace<FromTable<O>>, T> {
     /// The partition key: the attribute's name and its value, which is text, an integer, bytes, or a
     /// [`KeyValue`].
-    #[must_use]
     pub fn key(self, name: impl Into<String>, value: impl Into<KeyValue>) -> Self {
         self.set(|it| it.key = Some((name.into(), value.into())))
     }
 
     /// Strongly consistent reads: each fetch sees all writes that ended before it began. They cost
     /// twice as much, and global indexes do not support them.
-    #[must_use]
     pub fn consistent(self) -> Self {
         self.set(|it| it.table.set_consistent())
     }
 
     /// Only these attributes, which may be reserved words; a dot leads into a map. Attributes that an
     /// item does not have are left out. It saves memory and transfer, not read capacity.
-    #[must_use]
     pub fn projection(self, attributes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.set(|it| it.table.set_projection(attributes))
     }

@@ -132,14 +132,12 @@ impl Entry<OneObject, Bytes> {
 
 impl<T> Entry<OneObject, T> {
     /// This version of the object, not the newest.
-    #[must_use]
     pub fn version_id(self, id: impl Into<String>) -> Self {
         self.set(|object| object.version_id = Some(id.into()))
     }
 
     /// How many bytes the object may have; a larger one is the entry's error, and is not read.
     /// Defaults to 32 MiB in memory, and to no limit for a file.
-    #[must_use]
     pub fn max_bytes(self, max: u64) -> Self {
         self.set(|object| object.max_bytes = Some(max))
     }

@@ -118,19 +118,16 @@ enum Depth {
 
 impl<T> Entry<OneParameter, T> {
     /// Version `number` of the parameter, not the newest.
-    #[must_use]
     pub fn version(self, number: u64) -> Self {
         self.set(|parameter| parameter.selectors.push(number.to_string()))
     }
 
     /// The version that carries `label`, not the newest.
-    #[must_use]
     pub fn label(self, label: impl Into<String>) -> Self {
         self.set(|parameter| parameter.selectors.push(label.into()))
     }
 
     /// A SecureString's ciphertext as it is stored.
-    #[must_use]
     pub fn without_decryption(self) -> Self {
         self.set(|parameter| parameter.decryption = Decryption::AsStored)
     }
@@ -156,7 +153,6 @@ impl Entry<OneParameter, String> {
 
 impl<T> Entry<ParameterPath, T> {
     /// Parameters further below the path as well.
-    #[must_use]
     pub fn recursive(self) -> Self {
         self.set(|path| path.depth = Depth::Recursive)
     }
@@ -216,8 +212,8 @@ impl Declaration for PathDeclaration {
 #[derive(Debug)]
 pub struct Ssm {
     client: aws::Client<Client>,
-    decrypted: Batcher<String>,
-    as_stored: Batcher<String>,
+    /// One for each [`Decryption`].
+    batchers: [Batcher<String>; 2],
 }
 
 /// What one fetch asks Parameter Store for.
@@ -238,11 +234,7 @@ pub struct Payload(Vec<Parameter>);
 
 impl AwsSource for Ssm {
     fn at(place: Place, aws: Aws) -> Self {
-        Self {
-            client: aws::Client::new(aws, place, Client::new),
-            decrypted: Batcher::default(),
-            as_stored: Batcher::default(),
-        }
+        Self { client: aws::Client::new(aws, place, Client::new), batchers: Default::default() }
     }
 }
 
@@ -272,24 +264,19 @@ impl Source for Ssm {
 
     fn reset(&self) {
         self.client.reset();
-        self.decrypted.reset();
-        self.as_stored.reset();
+        self.batchers.iter().for_each(Batcher::reset);
     }
 }
 
 impl Ssm {
     fn batcher(&self, decryption: Decryption) -> &Batcher<String> {
-        match decryption {
-            Decryption::Decrypted => &self.decrypted,
-            Decryption::AsStored => &self.as_stored,
-        }
+        &self.batchers[decryption as usize]
     }
 
     fn has_culprit(&self, request: &Request) -> bool {
         match &request.0 {
             Kind::Names(decryption, names) => {
-                let batcher = self.batcher(*decryption);
-                names.iter().any(|name| batcher.is_culprit(name))
+                names.iter().any(|name| self.batcher(*decryption).is_culprit(name))
             }
             Kind::Path(..) => false,
         }
@@ -303,7 +290,7 @@ async fn by_path(client: &Client, depth: Depth, path: &str) -> Fetch<Payload> {
         .recursive(depth == Depth::Recursive)
         .with_decryption(true)
         .into_paginator()
-        // Rather than end too early at a repeated token, it runs into the timeout.
+        // If the service repeats a token, a timeout is better than some of the parameters.
         .stop_on_duplicate_token(false);
     let pages = call.send().try_collect().await.map_err(failure)?;
     let found = pages.into_iter().flat_map(|page| page.parameters.unwrap_or_default());
