@@ -108,6 +108,7 @@ impl<T: 'static> Prepared<T> {
 ///
 /// Sources have the constructors, such as [`ssm::parameter`](super::ssm::parameter) and
 /// [`from_fn`](super::function::from_fn), and options beside the ones here.
+#[must_use = "an entry is fetched only when it is added to a builder"]
 pub struct Entry<D: Declare, T> {
     pub(crate) asks: D,
     pub(crate) options: Options,
@@ -128,7 +129,6 @@ impl<D: Declare, T> Entry<D, T> {
     ///
     /// Defaults to the last segment of the path of what is asked for. Two entries of one name are
     /// an error at [`spawn`](crate::Builder::spawn).
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = Some(name.into());
         self
@@ -137,7 +137,6 @@ impl<D: Declare, T> Entry<D, T> {
     /// The hard bound: no read returns a value requested this long ago or longer.
     ///
     /// Zero means that every read fetches. Defaults to 60 seconds.
-    #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.options.policy.max_age = Some(age);
         self
@@ -146,10 +145,15 @@ impl<D: Declare, T> Entry<D, T> {
     /// The value never expires: it is fetched once, and again only on request
     /// ([`Cache::refresh`](crate::Cache::refresh), [`Cache::invalidate`](crate::Cache::invalidate)),
     /// or after [`refresh_after`](Self::refresh_after) where that is set.
-    #[must_use]
-    pub fn once(mut self) -> Self {
+    pub fn never_expires(mut self) -> Self {
         self.options.policy.max_age = None;
         self
+    }
+
+    /// The former name of [`never_expires`](Self::never_expires).
+    #[deprecated = "use `never_expires`"]
+    pub fn once(self) -> Self {
+        self.never_expires()
     }
 
     /// The soft bound: an older value is still served, but is due for a refresh in the background.
@@ -157,7 +161,6 @@ impl<D: Declare, T> Entry<D, T> {
     /// Up to a tenth is taken off at random, so that environments which started together do not
     /// refresh together. Set to the max age itself, nothing is refreshed ahead. Defaults to three
     /// quarters of the max age.
-    #[must_use]
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.options.policy.refresh_after = Some(age);
         self
@@ -165,7 +168,6 @@ impl<D: Declare, T> Entry<D, T> {
 
     /// While refreshes fail, serve the last value for this long beyond its max age, marked stale
     /// (RFC 5861). A failure never resets the age. Defaults to zero.
-    #[must_use]
     pub fn stale_if_error(mut self, longer: Duration) -> Self {
         self.options.policy.stale_if_error = longer;
         self
@@ -177,7 +179,6 @@ impl<D: Declare, T> Entry<D, T> {
     ///
     /// Defaults to three times what the source usually takes, but 50 milliseconds at least and 1
     /// second at most.
-    #[must_use]
     pub fn wait_if_failing(mut self, wait: Duration) -> Self {
         self.options.policy.wait_if_failing = Some(wait);
         self
@@ -188,7 +189,6 @@ impl<D: Declare, T> Entry<D, T> {
     ///
     /// Defaults to the cache's [`operation_timeout`](crate::Builder::operation_timeout). Zero is an
     /// error at [`spawn`](crate::Builder::spawn).
-    #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
@@ -196,7 +196,6 @@ impl<D: Declare, T> Entry<D, T> {
 
     /// Fetches at the first read rather than at init, so that init neither waits for it nor fails
     /// with it. From then on the entry is kept fresh like any other.
-    #[must_use]
     pub fn lazy(mut self) -> Self {
         self.options.loading = Loading::Lazy;
         self
@@ -204,7 +203,6 @@ impl<D: Declare, T> Entry<D, T> {
 
     /// Starts the first fetch at init, which neither waits for it nor fails with it. Reads wait for
     /// it.
-    #[must_use]
     pub fn in_background(mut self) -> Self {
         self.options.loading = Loading::InBackground;
         self

@@ -118,14 +118,12 @@ impl Entry<OneSecret, SecretString> {
 
 impl<T> Entry<OneSecret, T> {
     /// The version that carries this stage, not AWSCURRENT.
-    #[must_use]
     pub fn version_stage(self, stage: impl Into<String>) -> Self {
         self.set(|secret| secret.stage = Some(stage.into()))
     }
 
-    /// The version of this id, not the current one. It never changes, so
-    /// [`once`](Self::once) suits it.
-    #[must_use]
+    /// The version of this id, not the current one. It never changes, so it can be declared with
+    /// [`never_expires`](Self::never_expires).
     pub fn version_id(self, id: impl Into<String>) -> Self {
         self.set(|secret| secret.id = Some(id.into()))
     }
@@ -155,7 +153,6 @@ impl<T> Entry<OneSecret, T> {
     /// service may rotate before that date, and may fail to rotate by then. So the date only ever
     /// shortens the max age, and is ignored once it has passed: keep a max age that suits a secret
     /// which changes at any time.
-    #[must_use]
     pub fn follow_rotation(self) -> Self {
         self.set(|secret| secret.rotation = Rotation::Followed)
     }
