@@ -166,7 +166,7 @@ impl<D: Declare, T> Entry<D, T> {
         self
     }
 
-    /// While refreshes fail, serve the last value for this long beyond its max age, marked stale
+    /// While refreshes fail, serves the last value for this long beyond its max age, marked stale
     /// (RFC 5861). A failure never resets the age. Defaults to zero.
     pub fn stale_if_error(mut self, longer: Duration) -> Self {
         self.options.policy.stale_if_error = longer;
@@ -266,7 +266,7 @@ impl<D: Declare, T> fmt::Debug for Entry<D, T> {
 
 type Shared = Arc<dyn Any + Send + Sync>;
 
-/// Tells things of one type apart.
+/// Which one of a type.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Which {
     Named(String),

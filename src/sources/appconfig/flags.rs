@@ -36,7 +36,7 @@ impl Flag {
     ///
     /// # Errors
     ///
-    /// If it is not a `T`, without quoting it.
+    /// If the attribute is not a `T`. The error does not quote it.
     pub fn attribute<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, DecodeError> {
         let Some(value) = self.attributes.get(name) else { return Ok(None) };
         T::deserialize(value).map(Some).map_err(|error| {
@@ -46,7 +46,7 @@ impl Flag {
     }
 }
 
-/// Whether it is on and the attributes' names; never their values.
+/// With the attributes' names, without their values.
 impl fmt::Debug for Flag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&String> = self.attributes.keys().collect();

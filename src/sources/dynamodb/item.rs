@@ -37,7 +37,7 @@ impl Item {
     ///
     /// # Errors
     ///
-    /// If it is not a `T`, without quoting an attribute's value.
+    /// If the item is not a `T`. The error quotes no attribute's value.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
         let value = AttributeValue::M(self.0.clone());
         serde_dynamo::aws_sdk_dynamodb_1::from_attribute_value(value)
@@ -56,7 +56,7 @@ impl Item {
     }
 }
 
-/// The attributes' names; never their values.
+/// With the attributes' names, without their values.
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: BTreeSet<&String> = self.0.keys().collect();
@@ -111,7 +111,7 @@ impl Payload {
     }
 }
 
-/// What serde_dynamo says where the message is its own; others may quote the value.
+/// serde_dynamo's own messages; others may quote the value.
 fn without_value(error: &serde_dynamo::Error) -> String {
     const OWN: [&str; 11] = [
         "Expected string",
@@ -135,8 +135,7 @@ fn none<T: DeserializeOwned>() -> Option<T> {
     T::deserialize(Nothing).ok()
 }
 
-/// Deserializes as `None` and as no other value: not as the unit, which other types than an `Option`
-/// can be made from.
+/// Deserializes into `None` alone. A unit would also do for types that are no `Option`.
 struct Nothing;
 
 impl<'de> Deserializer<'de> for Nothing {
@@ -197,7 +196,7 @@ fn hash(digest: &mut Sha256, value: &AttributeValue) {
             list.iter().for_each(|value| hash(digest, value));
         }
         AttributeValue::M(map) => hash_map(digest, map),
-        // A type that is newer than this crate has a `Debug` at least, which only the digest sees.
+        // A type that is newer than this crate: its `Debug` goes into the digest and nowhere else.
         unknown => hash_bytes(digest, b'!', format!("{unknown:?}").as_bytes()),
     }
 }

@@ -1,4 +1,4 @@
-//! Attributes of keys: their values, which are text, numbers or bytes, and their names.
+//! Attributes of keys: their names, and their values, which are text, numbers or bytes.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -58,8 +58,7 @@ impl KeyValue {
         })
     }
 
-    /// Checks it as the value of the attribute `name`, of so many bytes at most. Errors do not quote
-    /// it.
+    /// Checks it as the value of the attribute `name`. Errors do not quote it.
     pub(super) fn check(&self, name: &str, max_bytes: usize) -> Result<(), String> {
         let length = match &self.0 {
             Value::Text(text) => text.len(),
@@ -139,41 +138,29 @@ impl From<Vec<u8>> for KeyValue {
     }
 }
 
-/// A type whose values can be attributes of a key, for the keys of a memo.
-pub trait KeyAttribute {
-    /// The attribute's value.
-    fn key_value(&self) -> KeyValue;
-}
-
-impl KeyAttribute for KeyValue {
-    fn key_value(&self) -> KeyValue {
-        self.clone()
-    }
-}
-
-macro_rules! key_attributes {
-    ($($type:ty),+) => {
-        $(impl KeyAttribute for $type {
-            fn key_value(&self) -> KeyValue {
-                KeyValue::from(self.clone())
-            }
-        })+
-    };
-}
-
-macro_rules! integers {
+macro_rules! from_integers {
     ($($type:ty),+) => {
         $(impl From<$type> for KeyValue {
             fn from(number: $type) -> Self {
                 Self::number(number.to_string())
             }
         })+
-        key_attributes!($($type),+);
     };
 }
 
-integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
-key_attributes!(String, &'static str, Vec<u8>);
+from_integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
+
+/// A type whose values can be attributes of a key, for the keys of a memo.
+pub trait KeyAttribute {
+    /// The attribute's value.
+    fn key_value(&self) -> KeyValue;
+}
+
+impl<T: Clone + Into<KeyValue>> KeyAttribute for T {
+    fn key_value(&self) -> KeyValue {
+        self.clone().into()
+    }
+}
 
 /// Checks the names of a key's attributes.
 pub(super) fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {

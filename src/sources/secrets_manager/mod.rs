@@ -284,7 +284,7 @@ impl SecretsManager {
                 }
             }
         }
-        // With its rotation followed and without, one secret is in two requests.
+        // One secret can be in two requests: with its rotation followed, and without.
         let secrets: BTreeSet<&String> = batch.iter().map(|it| &it.request.secret).collect();
         let secrets = secrets.into_iter().cloned().collect();
         let call = CurrentValues { client, batcher: &self.batcher, throttle: &self.throttle };
@@ -294,7 +294,7 @@ impl SecretsManager {
 }
 
 impl Request {
-    /// Until when a value may be served, as far as the entry follows the secret's rotation.
+    /// The date beyond which no value is served, if the entry follows the secret's rotation.
     async fn rotation_date(&self, client: &Client) -> Result<Option<SystemTime>, FetchError> {
         match self.rotation {
             Rotation::Ignored => Ok(None),

@@ -133,7 +133,7 @@ impl Parameters {
     }
 }
 
-/// Names and versions; never values.
+/// With names and versions, without values.
 impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.all.iter().map(|it| (&it.name, &it.version))).finish()
