@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_ssm::types;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,18 +17,17 @@ pub(super) struct Parameter {
     pub(super) value: SecretString,
     /// `None` for a referenced secret, which has no number.
     pub(super) version: Option<Version>,
+    changed: SystemTime,
 }
 
 impl Parameter {
     pub(super) fn new(parameter: types::Parameter) -> Option<Self> {
-        let version = Version::new(parameter.version);
         let date = parameter.last_modified_date.and_then(|date| date.try_into().ok());
-        let version = match (parameter.version, date) {
-            (0, _) => None,
-            (_, Some(date)) => Some(version.changed_at(date)),
-            (_, None) => Some(version),
-        };
-        Some(Self { name: parameter.name?, value: SecretString::from(parameter.value?), version })
+        let changed = date.unwrap_or(UNIX_EPOCH);
+        let version = Version::new(parameter.version).changed_at(changed);
+        let version = (parameter.version != 0).then_some(version);
+        let value = SecretString::from(parameter.value?);
+        Some(Self { name: parameter.name?, value, version, changed })
     }
 }
 
@@ -54,8 +53,8 @@ pub(super) fn version(found: &[Parameter]) -> Option<Version> {
 pub(super) fn version_of_all(found: &[Parameter]) -> Option<Version> {
     let one = |it: &Parameter| {
         let version = it.version.as_ref()?;
-        let changed = version.changed().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
-        Some(format!("{}:{version}@{}", it.name, changed.unwrap_or_default().as_millis()))
+        let changed = it.changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(format!("{}:{version}@{}", it.name, changed.as_millis()))
     };
     let versions: Option<Vec<String>> = found.iter().map(one).collect();
     Some(Version::new(versions?.join(",")))
