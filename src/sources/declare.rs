@@ -8,11 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-#[cfg(feature = "aws")]
-use super::aws::{Aws, Place};
 use super::{BoxFuture, Source};
-#[cfg(feature = "aws")]
-use crate::clock::Clocks;
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
 use crate::error::{Cause, Error};
@@ -264,56 +260,38 @@ impl<D: Declare, T> fmt::Debug for Entry<D, T> {
     }
 }
 
-type Shared = Arc<dyn Any + Send + Sync>;
-
-/// Which one of a type.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) enum Which {
-    Named(String),
-    #[cfg(feature = "aws")]
-    At(Place),
-}
-
 /// The sources of one cache, each made once and shared by all entries it serves.
 #[derive(Default)]
 pub struct Connections {
-    #[cfg(feature = "aws")]
-    pub(super) aws: Option<Aws>,
-    made: HashMap<(TypeId, Which), Shared>,
+    /// By type and name.
+    made: HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>,
 }
 
 impl Connections {
-    #[cfg(feature = "aws")]
-    pub(crate) fn to(aws: Aws) -> Self {
-        Self { aws: Some(aws), ..Self::default() }
-    }
-
-    /// Measures idle time of connections by the cache's clocks.
-    #[cfg(feature = "aws")]
-    pub(crate) fn use_clocks(&self, clocks: &Clocks) {
-        if let Some(aws) = &self.aws {
-            aws.use_clocks(clocks);
-        }
-    }
-
     /// The source of type `S` called `which` (a region, say), made at its first use.
     pub fn shared<S: Source>(&mut self, which: &str, make: impl FnOnce(&Self) -> S) -> Arc<S> {
-        self.find_or_make(Which::Named(which.to_owned()), make)
+        self.find_or_make(which, make)
     }
 
-    pub(super) fn find_or_make<T: Send + Sync + 'static>(
+    /// The one `T` of the cache, made at its first use: what sources share with each other.
+    #[cfg(feature = "aws")]
+    pub(crate) fn singleton<T: Default + Send + Sync + 'static>(&mut self) -> Arc<T> {
+        self.find_or_make("", |_| T::default())
+    }
+
+    fn find_or_make<T: Send + Sync + 'static>(
         &mut self,
-        which: Which,
+        name: &str,
         make: impl FnOnce(&Self) -> T,
     ) -> Arc<T> {
-        let key = (TypeId::of::<T>(), which);
+        let key = (TypeId::of::<T>(), name.to_owned());
         if let Some(made) = self.made.get(&key)
             && let Ok(made) = Arc::clone(made).downcast()
         {
             return made;
         }
         let made = Arc::new(make(self));
-        self.made.insert(key, Arc::clone(&made) as Shared);
+        self.made.insert(key, Arc::clone(&made) as _);
         made
     }
 }

@@ -4,12 +4,13 @@
 //! What is the same for all services is written here: the place and its options, and errors that name
 //! their entry.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{Aws, Role};
+use crate::clock::Clocks;
 use crate::decode::DecodeError;
 use crate::error::{Error, ErrorKind};
-use crate::sources::declare::Which;
 use crate::sources::{Connections, Declare, Declared, Entry, Source};
 
 /// A region and a role, each that of the configuration given to
@@ -101,21 +102,38 @@ pub(crate) fn invalid(problem: String) -> Error {
     Error::new(ErrorKind::Declaration, problem)
 }
 
+/// The AWS configuration of a cache that has one.
+type Configured = OnceLock<Aws>;
+/// The sources of one service, by place.
+type ByPlace<S> = Mutex<HashMap<Place, Arc<S>>>;
+
 impl Connections {
+    pub(crate) fn to(aws: Aws) -> Self {
+        let mut connections = Self::default();
+        connections.singleton::<Configured>().get_or_init(|| aws);
+        connections
+    }
+
+    /// Measures idle time of connections by the cache's clocks.
+    pub(crate) fn use_clocks(&mut self, clocks: &Clocks) {
+        if let Some(aws) = self.singleton::<Configured>().get() {
+            aws.use_clocks(clocks);
+        }
+    }
+
     /// The source of type `S` at `place`, made at its first use.
     pub(crate) fn at<S: AwsSource>(&mut self, place: Place) -> Result<Arc<S>, String> {
-        let aws = self.aws.clone().ok_or(
+        let aws = self.singleton::<Configured>();
+        let aws = aws.get().ok_or(
             "an AWS source in a cache without AWS configuration: make its builder with \
              `Cache::builder(&aws)`",
         )?;
         place.check()?;
         let place = place.canonical(aws.region());
-        Ok(self.find_or_make(Which::At(place.clone()), |_| S::at(place, aws)))
-    }
-
-    /// What several sources of the cache share, made at its first use.
-    pub(crate) fn common<T: Default + Send + Sync + 'static>(&mut self) -> Arc<T> {
-        self.find_or_make(Which::Named(String::new()), |_| T::default())
+        let sources = self.singleton::<ByPlace<S>>();
+        let mut sources = sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(S::at(place.clone(), aws.clone()));
+        Ok(Arc::clone(sources.entry(place.clone()).or_insert_with(make)))
     }
 }
 

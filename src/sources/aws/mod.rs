@@ -1,13 +1,7 @@
 //! What all AWS sources share: clients that suit an environment which freezes, the places at which
 //! entries ask, batches that split when they are refused, and what a client's error means.
 #![cfg_attr(
-    not(all(
-        feature = "appconfig",
-        feature = "dynamodb",
-        feature = "s3",
-        feature = "secrets-manager",
-        feature = "ssm"
-    )),
+    not(all(feature = "dynamodb", feature = "s3", feature = "secrets-manager", feature = "ssm")),
     allow(dead_code, unused_imports)
 )]
 

@@ -222,7 +222,7 @@ impl AwsSource for S3 {
         match &request.target {
             Target::Memory => Ok(()),
             Target::File(file) => {
-                connections.common::<Writers>().add(file, self.client.place(), request)
+                connections.singleton::<Writers>().add(file, self.client.place(), request)
             }
         }
     }
