@@ -7,7 +7,7 @@
 //! use lambda_cache::{Builder, from_fn};
 //!
 //! async fn fetch_rates() -> Result<Vec<f64>, std::io::Error> {
-//!     Ok(vec![1.08, 0.86]) // from wherever they live
+//!     Ok(vec![1.08, 0.86]) // from an API, say
 //! }
 //!
 //! let mut builder = Builder::new();

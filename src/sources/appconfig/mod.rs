@@ -94,7 +94,7 @@ impl Entry<OneConfiguration, Bytes> {
         self.and_then(move |bytes| flags::json::<Flags>(bytes)?.take(&name))
     }
 
-    /// All feature flags of the configuration, none of which may have variants.
+    /// All feature flags of the configuration. They must not have variants.
     pub fn flags(self) -> Entry<OneConfiguration, Flags> {
         self.json()
     }

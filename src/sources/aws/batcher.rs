@@ -144,8 +144,7 @@ impl<K: Clone + Eq + Hash + Send + Sync> Batcher<K> {
         results
     }
 
-    /// Makes one call, and remembers at once what it says of culprits: the rest of a split may be
-    /// cancelled.
+    /// Makes one call, and remembers its culprits at once: the rest of a split may be cancelled.
     async fn make<C: BatchCall<K>>(
         &self,
         operation: &C,

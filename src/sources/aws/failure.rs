@@ -27,7 +27,7 @@ where
 
 /// Why a call for several items failed, and which of them that concerns.
 pub(crate) enum CallError {
-    /// Any call would have failed now, whatever its items.
+    /// It would have failed with any items.
     AnyCall(FetchError),
     /// At least one of the items is refused: the error's code and message.
     SomeItems(FetchError, ErrorMetadata),
@@ -84,7 +84,7 @@ impl StdError for Context {
 }
 
 /// Whether a call for several items may have been refused for some of them only: the service has
-/// answered, and objects neither to the number of requests nor to the credentials.
+/// answered, and does not object to the number of requests or to the credentials.
 fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(service) = error else { return false };
     let status = service.raw().status();
@@ -160,7 +160,7 @@ fn is_throttling(code: &str) -> bool {
     is_listed || code.contains("Throttl")
 }
 
-/// Whether the service rejects the credentials, whatever was asked for.
+/// Whether the service rejects the credentials.
 fn is_about_credentials(code: &str) -> bool {
     matches!(
         code,

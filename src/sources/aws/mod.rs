@@ -142,7 +142,7 @@ impl Aws {
 /// # }
 /// ```
 pub fn freeze_safe(aws: &SdkConfig) -> SdkConfig {
-    // Not the client of `Aws`, which counts: such a function is one call, whatever it does.
+    // Not the counting client of `Aws`: a function counts as one call, whatever it does.
     let client = http_client(aws, &SharedClocks::default());
     Aws::new(aws).config(&Place::default()).into_builder().http_client(client).build()
 }

@@ -168,7 +168,7 @@ async fn get_several(client: &Client, requests: &[ItemRequest]) -> CallResult<Op
     Ok(requests.iter().filter_map(|request| found.get(request).cloned()).collect())
 }
 
-/// DynamoDB's own error, in place of which it gives a list of keys.
+/// The SDK's error for throttling. BatchGetItem itself only lists the keys.
 fn unprocessed_too_often() -> FetchError {
     let message = format!("left unprocessed by {MAX_EMPTY_CALLS} calls in a row");
     let error = ProvisionedThroughputExceededException::builder().message(message).build();

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, of whatever tables, 100 a call; `dynamodb:GetItem` for one alone, and on tables where the role may not use `BatchGetItem`; `dynamodb:Query` for [`query`], as many pages as it has |
+//! | operations | `dynamodb:BatchGetItem` for [`item`]s that are due together at one place, across tables, 100 a call; `dynamodb:GetItem` for one alone, and on tables where the role may not use `BatchGetItem`; `dynamodb:Query` for [`query`], as many pages as it has |
 //! | permissions | those of the same names on the tables; `dynamodb:Query` on the index, where one is named |
 //! | version | a digest of the item's content |
 //! | promise of the service | eventually consistent, or strongly with [`consistent`](Entry::consistent) |

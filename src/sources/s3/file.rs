@@ -1,7 +1,6 @@
 //! A file that an object is put into: replaced as a whole, and by the newest fetch alone.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -36,20 +35,14 @@ impl Writers {
         place: &Place,
         request: &Request,
     ) -> Result<(), String> {
-        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let writer = (place.clone(), request.clone());
-        match writers.entry(canonical(&file.path)) {
-            Entry::Occupied(first) if *first.get() != writer => Err(format!(
-                "the file {} is written by two entries: {} and {request}",
-                file.path.display(),
-                first.get().1
-            )),
-            Entry::Occupied(_) => Ok(()),
-            Entry::Vacant(free) => {
-                free.insert(writer);
-                Ok(())
-            }
+        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = writers.entry(canonical(&file.path)).or_insert_with(|| writer.clone());
+        if *first == writer {
+            return Ok(());
         }
+        let path = file.path.display();
+        Err(format!("the file {path} is written by two entries: {} and {request}", first.1))
     }
 }
 
@@ -72,7 +65,7 @@ pub(super) struct TargetFile {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The turn whose fetch may replace the file.
+    /// The current turn: only its fetch may replace the file.
     turn: u64,
     held: Option<Held>,
 }
@@ -99,7 +92,7 @@ impl Hash for TargetFile {
 }
 
 impl TargetFile {
-    /// The file at `path`, made absolute, or why that is none.
+    /// The file at `path`, made absolute, or why there can be no file.
     pub(super) fn new(path: &Path) -> Result<Arc<Self>, String> {
         let bytes = path.as_os_str().as_encoded_bytes();
         let problem = match path.file_name() {

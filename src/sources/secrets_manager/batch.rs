@@ -158,7 +158,7 @@ fn refused(error: ApiErrorType) -> FetchError {
     FetchError::new(kind_of(&code), cause)
 }
 
-/// A throttled batch is not retried, which would take seconds: single calls are at hand.
+/// Forbids the SDK to retry a throttled batch, which would take seconds: single calls are faster.
 #[derive(Debug)]
 struct NoRetryOfThrottled;
 

@@ -108,7 +108,7 @@ fn gather(
     names: &[String],
     found: &HashMap<String, Result<Parameter, FetchError>>,
 ) -> Fetch<Payload> {
-    // The error of one name says more than that it is missing, if the service did.
+    // The service may say more about a name than that it is missing.
     if let [name] = names
         && let Some(Err(error)) = found.get(name)
     {
@@ -127,7 +127,7 @@ fn gather(
     match &*failed {
         [] => {}
         [(_, error), ..] if failed.len() == names.len() => return Err((*error).clone()),
-        // Not every error of the service says which of several names it is about.
+        // The service's error may not say which names it is about.
         [(_, error), ..] => {
             let names: Vec<&str> = failed.iter().map(|(name, _)| name.as_str()).collect();
             let message = format!("ssm:GetParameters {} failed", names.join(", "));
@@ -141,21 +141,21 @@ fn gather(
     Ok(Fetched::current(Payload(parameters), version))
 }
 
-/// SSM's own error, in place of which GetParameters gives a list of names.
+/// The SDK's error for missing parameters, which GetParameters only lists by name.
 fn missing(names: &str) -> FetchError {
     let error = ParameterNotFound::builder().message(format!("no such parameter: {names}")).build();
     FetchError::new(ErrorKind::NotFound, error)
 }
 
-/// Whether a parameter of an answer matches a name; what else is left of the answer helps to tell.
+/// Whether a parameter is the one of this name, given all parameters that are not assigned yet.
 type Matches = fn(&str, &types::Parameter, &[types::Parameter]) -> bool;
 
 /// Finds for each name its parameter in an answer.
 ///
-/// The service says for each parameter by which selector it was found. Emulators do not, and give a
-/// referenced secret its own name; there a parameter is recognised by its number, or because it is the
-/// only one left. No parameter is the answer to two selectors, and one that could be either is no
-/// answer.
+/// The service gives each parameter with the selector that it was asked for by. Emulators do not, and
+/// give a referenced secret by its own name; there a parameter is recognised by its number, or because
+/// it is the only one left. No parameter answers two selectors. One that could answer either answers
+/// none.
 fn assign<'a>(names: &[&'a str], answer: Vec<types::Parameter>) -> HashMap<&'a str, Parameter> {
     let mut left = answer;
     // A plain name means the newest version.
@@ -214,7 +214,7 @@ fn has_name(parameter: &types::Parameter, name: &str) -> bool {
     [parameter.name(), parameter.arn()].contains(&Some(name))
 }
 
-/// The selector it was found by, without its colon.
+/// The selector that it was asked for by, without its colon.
 fn selector_of(parameter: &types::Parameter) -> Option<&str> {
     let selector = parameter.selector()?.trim_start_matches(':');
     (!selector.is_empty()).then_some(selector)

@@ -10,7 +10,7 @@ const MAX_LENGTH: usize = 2048;
 const MAX_LABEL: usize = 100;
 /// Parameters of AWS, which all accounts may read.
 const PUBLIC: &str = "/aws/service/";
-/// A secret of Secrets Manager, whose name follows.
+/// Refers to a secret of Secrets Manager, by its name.
 pub(super) const SECRET: &str = "/aws/reference/secretsmanager/";
 
 /// Checks a name or an ARN, with or without a selector.
