@@ -37,7 +37,7 @@ const MAX_CULPRITS: usize = 1000;
 pub(crate) type CallResult<A> = Result<Vec<Result<A, FetchError>>, CallError>;
 
 /// An operation that takes several items in one call.
-pub(crate) trait BatchCall<K>: Sync {
+pub(crate) trait BatchCall<K: Clone>: Sync {
     /// What an item is answered with.
     type Answer: Send;
 
@@ -48,10 +48,7 @@ pub(crate) trait BatchCall<K>: Sync {
     fn call(&self, items: &[K]) -> impl Future<Output = CallResult<Self::Answer>> + Send;
 
     /// The parts of a refused call, each of which is then a call.
-    fn split(&self, items: Vec<K>) -> Vec<Vec<K>>
-    where
-        K: Clone,
-    {
+    fn split(&self, items: Vec<K>) -> Vec<Vec<K>> {
         tenths(&items)
     }
 
@@ -170,7 +167,8 @@ impl<K: Clone + Eq + Hash + Send + Sync> Batcher<K> {
         culprits: &[K],
     ) -> Results<K, C::Answer> {
         let mut culprits = culprits.to_vec();
-        culprits.sort_by_cached_key(|item| self.turn_of(item));
+        let turn = |item: &K| self.memory().culprits.get(item).map(|culprit| culprit.turn);
+        culprits.sort_by_cached_key(turn);
         let rest = culprits.split_off(1);
         if rest.len() <= 1 {
             let alone = culprits.into_iter().chain(rest).map(|item| vec![item]).collect();
@@ -239,10 +237,6 @@ impl<K: Clone + Eq + Hash + Send + Sync> Batcher<K> {
         for item in items {
             memory.culprits.remove(item);
         }
-    }
-
-    fn turn_of(&self, item: &K) -> u64 {
-        self.memory().culprits.get(item).map_or(0, |culprit| culprit.turn)
     }
 
     fn failure_of(&self, item: &K) -> Option<FetchError> {

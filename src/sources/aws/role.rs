@@ -215,12 +215,17 @@ impl TextRule {
     }
 }
 
-/// From a plain ARN.
-impl<T: Into<String>> From<T> for Role {
-    fn from(arn: T) -> Self {
-        Self::new(arn)
-    }
+macro_rules! from_arns {
+    ($($arn:ty),+) => {
+        $(impl From<$arn> for Role {
+            fn from(arn: $arn) -> Self {
+                Self::new(arn)
+            }
+        })+
+    };
 }
+
+from_arns!(&str, String, &String, Cow<'_, str>);
 
 /// Without the external id.
 impl fmt::Debug for Role {

@@ -138,29 +138,35 @@ impl From<Vec<u8>> for KeyValue {
     }
 }
 
-macro_rules! from_integers {
-    ($($type:ty),+) => {
-        $(impl From<$type> for KeyValue {
-            fn from(number: $type) -> Self {
-                Self::number(number.to_string())
-            }
-        })+
-    };
-}
-
-from_integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
-
 /// A type whose values can be attributes of a key, for the keys of a memo.
 pub trait KeyAttribute {
     /// The attribute's value.
     fn key_value(&self) -> KeyValue;
 }
 
-impl<T: Clone + Into<KeyValue>> KeyAttribute for T {
-    fn key_value(&self) -> KeyValue {
-        self.clone().into()
-    }
+macro_rules! key_attributes {
+    ($($type:ty),+) => {
+        $(impl KeyAttribute for $type {
+            fn key_value(&self) -> KeyValue {
+                KeyValue::from(self.clone())
+            }
+        })+
+    };
 }
+
+macro_rules! integers {
+    ($($type:ty),+) => {
+        $(impl From<$type> for KeyValue {
+            fn from(number: $type) -> Self {
+                Self::number(number.to_string())
+            }
+        })+
+        key_attributes!($($type),+);
+    };
+}
+
+integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
+key_attributes!(KeyValue, String, &'static str, Vec<u8>);
 
 /// Checks the names of a key's attributes.
 pub(super) fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
