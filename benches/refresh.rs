@@ -11,7 +11,7 @@ fn cache(runtime: &Runtime, entries: usize) -> (Cache, Key<usize>, TestInvocatio
     let keys: Vec<Key<usize>> = (0..entries)
         .map(|n| {
             let value = move || async move { Ok::<_, std::io::Error>(n) };
-            builder.add(from_fn(n.to_string(), value).once())
+            builder.add(from_fn(n.to_string(), value).never_expires())
         })
         .collect();
     let cache = runtime.block_on(builder.spawn()).expect("functions that answer");

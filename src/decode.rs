@@ -1,6 +1,7 @@
-//! From what a source sent to what the handler reads: text, list, JSON.
+//! Decoding: from what a source sent to what the handler reads.
 //!
-//! Decoding happens once per change, not per read. A [`DecodeError`] never quotes the value.
+//! It happens once per change, not per read. A [`DecodeError`] never quotes the value.
+#![cfg_attr(not(all(feature = "s3", feature = "ssm")), allow(dead_code))]
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,10 +13,10 @@ use serde::de::DeserializeOwned;
 #[cfg(feature = "aws")]
 use serde_json::error::Category;
 
-/// Why a source's answer is not what the entry was declared to hold; in words that do not quote it.
+/// Why a source's answer is not what the entry was declared to hold, without quoting the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeError {
-    words: String,
+    message: String,
     kind: ErrorKind,
 }
 
@@ -23,12 +24,12 @@ impl DecodeError {
     /// An error with this explanation, which must not contain the value or any part of it: it is
     /// logged and handed to readers.
     pub fn new(explanation: impl Into<String>) -> Self {
-        Self { words: explanation.into(), kind: ErrorKind::Decode }
+        Self { message: explanation.into(), kind: ErrorKind::Decode }
     }
 
-    /// There is nothing to decode: the source has no such thing.
+    /// There is nothing to decode: what was asked for does not exist.
     pub fn missing(explanation: impl Into<String>) -> Self {
-        Self { words: explanation.into(), kind: ErrorKind::NotFound }
+        Self { message: explanation.into(), kind: ErrorKind::NotFound }
     }
 
     pub(crate) fn kind(&self) -> ErrorKind {
@@ -38,11 +39,18 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words)
+        f.write_str(&self.message)
     }
 }
 
 impl StdError for DecodeError {}
+
+/// UTF-8 text.
+#[cfg(feature = "aws")]
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| DecodeError::new(format!("invalid UTF-8 at byte {}", error.valid_up_to())))
+}
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
 #[cfg(feature = "aws")]
@@ -54,30 +62,29 @@ pub(crate) fn list(text: &str) -> Vec<String> {
 #[cfg(feature = "aws")]
 pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
     serde_json::from_slice(text.as_ref()).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
         let what = match error.classify() {
-            Category::Data => words(&error.to_string()),
+            Category::Data => without_value(&error),
             Category::Eof => "the text ends too early".to_owned(),
             Category::Syntax | Category::Io => "the text is not JSON".to_owned(),
         };
-        let (line, column) = (error.line(), error.column());
-        let target = std::any::type_name::<T>();
-        DecodeError::new(format!("not a {target}: {what} at line {line} column {column}"))
+        not_a::<T>(&format!("{what} at line {line} column {column}"))
     })
 }
 
-/// UTF-8 text.
+/// What was found is not a `T`, and why.
 #[cfg(feature = "aws")]
-pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        DecodeError::new(format!("not UTF-8 text: byte {} is none", error.valid_up_to()))
-    })
+pub(crate) fn not_a<T>(why: &str) -> DecodeError {
+    DecodeError::new(format!("not a {}: {why}", std::any::type_name::<T>()))
 }
 
-/// serde's own words mostly quote the value ("invalid type: string "hunter2", expected u16"), but a
-/// missing field's name comes from the type.
+/// What serde says of a value, without the value. Most of its messages quote it (`invalid type:
+/// string "hunter2", expected u16`), but the name of a missing field comes from the type.
 #[cfg(feature = "aws")]
-pub(crate) fn words(said: &str) -> String {
-    match said.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+pub(crate) fn without_value(error: &impl fmt::Display) -> String {
+    let message = error.to_string();
+    let field = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
+    match field {
         Some((field, _)) => format!("field `{field}` is missing"),
         None => "a value of another type or form than expected".to_owned(),
     }

@@ -66,10 +66,6 @@ impl Version {
         Self { changed: Some(changed), ..self }
     }
 
-    pub(crate) fn changed(&self) -> Option<SystemTime> {
-        self.changed
-    }
-
     /// What the service calls it.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -194,7 +194,7 @@ async fn secrets() {
     let port = builder.add(secret("prod/db").field("port").name("port"));
     let by_arn = secret(created.arn().unwrap()).json::<Database>().name("by arn");
     let by_arn = builder.add(by_arn);
-    let fixed = builder.add(secret("prod/db").version_id(&first).name("fixed").once());
+    let fixed = builder.add(secret("prod/db").version_id(&first).name("fixed").never_expires());
     let pair = secret("prod/db").field("port").with_previous().name("pair");
     let pair = builder.add(pair);
     let key = builder.add(secret("prod/key").binary());

@@ -1,12 +1,14 @@
-//! [`Entry`]: a request, how its answer is decoded, and how old it may be.
+//! [`Entry`]: what to ask for, how the answer is decoded, and how old it may be. [`Connections`]: the
+//! sources that entries share.
 
-use std::any::type_name;
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BoxFuture, Connections, Source};
+use super::{BoxFuture, Source};
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
 use crate::error::{Cause, Error};
@@ -17,7 +19,7 @@ pub trait Declare: Sized {
     /// The source it asks.
     type Source: Source;
 
-    /// Tells the name that the entry's user gave it, before it is declared.
+    /// Tells the name that the entry's user gave it, before `declare`.
     fn named(&mut self, _name: &str) {}
 
     /// Checks what was declared and finds the source that serves it.
@@ -49,14 +51,13 @@ pub(crate) type Payload<D> = <<D as Declare>::Source as Source>::Payload;
 /// From a payload to a value.
 pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Prepared<T>, DecodeError> + Send + Sync>;
 
-/// A value, at once or in a while.
+/// A value that is decoded, or still to be derived.
 pub(crate) enum Prepared<T> {
     Ready(T),
-    /// It is derived from what was decoded.
     Deriving(BoxFuture<'static, Result<T, Cause>>),
 }
 
-/// What makes an entry's value of what was decoded.
+/// Derives an entry's value from what was decoded.
 pub(crate) struct Derivation(pub(crate) BoxFuture<'static, Result<AnyValue, Cause>>);
 
 impl fmt::Debug for Derivation {
@@ -66,7 +67,7 @@ impl fmt::Debug for Derivation {
 }
 
 impl<T: 'static> Prepared<T> {
-    /// The value, once it is there.
+    /// The value, derived if need be.
     pub(crate) async fn finish(self) -> Result<T, Cause> {
         match self {
             Self::Ready(value) => Ok(value),
@@ -74,7 +75,8 @@ impl<T: 'static> Prepared<T> {
         }
     }
 
-    /// What it is decoded to further, in which it may fail: at once, or once the value is there.
+    /// Decodes the value further, now or when it has been derived.
+    #[cfg(feature = "aws")]
     pub(crate) fn and_then<U>(
         self,
         convert: impl FnOnce(T) -> Result<U, DecodeError> + Send + 'static,
@@ -97,11 +99,12 @@ impl<T: 'static> Prepared<T> {
     }
 }
 
-/// An entry, ready for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what it is
+/// An entry for [`Builder::add`](crate::Builder::add): what to ask for (`D`), what the answer is
 /// decoded to (`T`), its name and how old it may be.
 ///
-/// The constructors are those of the sources, such as [`ssm::parameter`](super::ssm::parameter) and
-/// [`from_fn`](super::function::from_fn); each adds options of its own to the ones here.
+/// Sources have the constructors, such as [`ssm::parameter`](super::ssm::parameter) and
+/// [`from_fn`](super::function::from_fn), and options beside the ones here.
+#[must_use = "an entry is fetched only when it is added to a builder"]
 pub struct Entry<D: Declare, T> {
     pub(crate) asks: D,
     pub(crate) options: Options,
@@ -109,7 +112,7 @@ pub struct Entry<D: Declare, T> {
 }
 
 impl<D: Declare, T> Entry<D, T> {
-    /// An entry that asks for this and is decoded so.
+    /// An entry whose source answers `asks`, decoded by `decode`.
     pub fn new(
         asks: D,
         decode: impl Fn(&Payload<D>) -> Result<T, DecodeError> + Send + Sync + 'static,
@@ -118,20 +121,18 @@ impl<D: Declare, T> Entry<D, T> {
         Self { asks, options: Options::default(), decode: Arc::new(decode) }
     }
 
-    /// The name, by which [`Cache::key`](crate::Cache::key), errors and traces know the entry.
+    /// A unique name, used in errors, in traces and by [`Cache::key`](crate::Cache::key).
     ///
     /// Defaults to the last segment of the path of what is asked for. Two entries of one name are
     /// an error at [`spawn`](crate::Builder::spawn).
-    #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = Some(name.into());
         self
     }
 
-    /// The hard bound: a value whose request began this long ago or longer is not served.
+    /// The hard bound: no read returns a value requested this long ago or longer.
     ///
     /// Zero means that every read fetches. Defaults to 60 seconds.
-    #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.options.policy.max_age = Some(age);
         self
@@ -140,10 +141,15 @@ impl<D: Declare, T> Entry<D, T> {
     /// The value never expires: it is fetched once, and again only on request
     /// ([`Cache::refresh`](crate::Cache::refresh), [`Cache::invalidate`](crate::Cache::invalidate)),
     /// or after [`refresh_after`](Self::refresh_after) where that is set.
-    #[must_use]
-    pub fn once(mut self) -> Self {
+    pub fn never_expires(mut self) -> Self {
         self.options.policy.max_age = None;
         self
+    }
+
+    /// The former name of [`never_expires`](Self::never_expires).
+    #[deprecated = "use `never_expires`"]
+    pub fn once(self) -> Self {
+        self.never_expires()
     }
 
     /// The soft bound: an older value is still served, but is due for a refresh in the background.
@@ -151,69 +157,63 @@ impl<D: Declare, T> Entry<D, T> {
     /// Up to a tenth is taken off at random, so that environments which started together do not
     /// refresh together. Set to the max age itself, nothing is refreshed ahead. Defaults to three
     /// quarters of the max age.
-    #[must_use]
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.options.policy.refresh_after = Some(age);
         self
     }
 
-    /// While refreshes fail, serve the last value for this long beyond its max age, marked stale
+    /// While refreshes fail, serves the last value for this long beyond its max age, marked stale
     /// (RFC 5861). A failure never resets the age. Defaults to zero.
-    #[must_use]
     pub fn stale_if_error(mut self, longer: Duration) -> Self {
         self.options.policy.stale_if_error = longer;
         self
     }
 
-    /// How long a read waits for another attempt while refreshes fail and the value has expired, before
-    /// it gets the stale value where that is allowed, or the error. An attempt that takes longer goes
-    /// on, and later reads get what it brings.
+    /// How long a read waits for another attempt while refreshes fail and the value has expired.
+    /// Then it gets the stale value where that is allowed, or the error. An attempt that takes longer
+    /// goes on, for later reads.
     ///
-    /// Defaults to three times what the source usually takes, within 50 milliseconds and 1 second.
-    #[must_use]
+    /// Defaults to three times what the source usually takes, but 50 milliseconds at least and 1
+    /// second at most.
     pub fn wait_if_failing(mut self, wait: Duration) -> Self {
         self.options.policy.wait_if_failing = Some(wait);
         self
     }
 
     /// How long one fetch may take, all its attempts together. Within an invocation it is cut to less
-    /// than the time left. Entries that share a request share the shortest of theirs.
+    /// than the time left. Entries that share a request share the shortest timeout.
     ///
     /// Defaults to the cache's [`operation_timeout`](crate::Builder::operation_timeout). Zero is an
     /// error at [`spawn`](crate::Builder::spawn).
-    #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = Some(timeout);
         self
     }
 
-    /// Fetch at the first read rather than at init, so that init neither waits for it nor fails
-    /// with it. From then on it is kept fresh as any other.
-    #[must_use]
+    /// Fetches at the first read rather than at init, so that init neither waits for it nor fails
+    /// with it. From then on the entry is kept fresh like any other.
     pub fn lazy(mut self) -> Self {
         self.options.loading = Loading::Lazy;
         self
     }
 
-    /// Begin to fetch at init, which neither waits for it nor fails with it. Reads wait for it.
-    #[must_use]
+    /// Starts the first fetch at init, which neither waits for it nor fails with it. Reads wait for
+    /// it.
     pub fn in_background(mut self) -> Self {
         self.options.loading = Loading::InBackground;
         self
     }
 
-    /// Makes of each new value what handlers need of it: a connection pool of a secret, a model of an
-    /// object.
+    /// Builds what handlers use from each new value, such as a connection pool from a secret.
     ///
-    /// The function runs when the value's version has changed, and not while it stays; a source
-    /// without versions, such as [`from_fn`](super::function::from_fn), changes with each refresh.
-    /// Entries that want the value as it is need not wait for it. What was derived before lives as
-    /// long as a reader holds it.
+    /// The function runs only when the value's version has changed; a source without versions, such
+    /// as [`from_fn`](super::function::from_fn), changes with each refresh. Entries that share the
+    /// request do not wait for it. The previous result lives as long as a reader holds it.
     ///
-    /// The future is dropped, not awaited further, when it and the fetch together take longer than
-    /// the operation timeout, or when the environment is about to freeze, so it must be cancel safe.
-    /// Its error or panic is the entry's ([`ErrorKind::Derive`](crate::ErrorKind::Derive)), which
-    /// then is tried again. Errors must not contain secrets.
+    /// The future is dropped when it and the fetch together take longer than the operation timeout,
+    /// or when the environment is about to freeze, so it must be cancel safe. Its error or panic is
+    /// the entry's ([`ErrorKind::Derive`](crate::ErrorKind::Derive)), which then is tried again.
+    /// Errors must not contain secrets.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -249,34 +249,6 @@ impl<D: Declare, T> Entry<D, T> {
         };
         Entry { asks: self.asks, options: self.options, decode: Arc::new(decode) }
     }
-
-    /// The same entry, what it holds decoded further.
-    #[cfg(feature = "aws")]
-    pub(crate) fn then<U>(
-        self,
-        convert: impl Fn(&T) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<D, U>
-    where
-        D: 'static,
-        T: Send + 'static,
-    {
-        let Self { asks, options, decode } = self;
-        let convert = Arc::new(convert);
-        let decode = move |payload: &Payload<D>| {
-            let convert = Arc::clone(&convert);
-            decode(payload)?.and_then(move |value| convert(&value))
-        };
-        Entry { asks, options, decode: Arc::new(decode) }
-    }
-
-    /// The same entry, decoded in another way.
-    #[cfg(feature = "aws")]
-    pub(crate) fn decoded<U>(
-        self,
-        decode: impl Fn(&Payload<D>) -> Result<U, DecodeError> + Send + Sync + 'static,
-    ) -> Entry<D, U> {
-        Entry { options: self.options, ..Entry::new(self.asks, decode) }
-    }
 }
 
 impl<D: Declare, T> fmt::Debug for Entry<D, T> {
@@ -285,5 +257,47 @@ impl<D: Declare, T> fmt::Debug for Entry<D, T> {
             .field("holds", &type_name::<T>())
             .field("options", &self.options)
             .finish_non_exhaustive()
+    }
+}
+
+/// The sources of one cache, each made once and shared by all entries it serves.
+#[derive(Default)]
+pub struct Connections {
+    /// By type and name.
+    made: HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>,
+}
+
+impl Connections {
+    /// The source of type `S` called `which` (a region, say), made at its first use.
+    pub fn shared<S: Source>(&mut self, which: &str, make: impl FnOnce(&Self) -> S) -> Arc<S> {
+        self.find_or_make(which, make)
+    }
+
+    /// The one `T` of the cache, made at its first use: what sources share with each other.
+    #[cfg(feature = "aws")]
+    pub(crate) fn singleton<T: Default + Send + Sync + 'static>(&mut self) -> Arc<T> {
+        self.find_or_make("", |_| T::default())
+    }
+
+    fn find_or_make<T: Send + Sync + 'static>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce(&Self) -> T,
+    ) -> Arc<T> {
+        let key = (TypeId::of::<T>(), name.to_owned());
+        if let Some(made) = self.made.get(&key)
+            && let Ok(made) = Arc::clone(made).downcast()
+        {
+            return made;
+        }
+        let made = Arc::new(make(self));
+        self.made.insert(key, Arc::clone(&made) as _);
+        made
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("made", &self.made.len()).finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@
 //! use lambda_cache::{Builder, from_fn};
 //!
 //! async fn fetch_rates() -> Result<Vec<f64>, std::io::Error> {
-//!     Ok(vec![1.08, 0.86]) // from wherever they live
+//!     Ok(vec![1.08, 0.86]) // from an API, say
 //! }
 //!
 //! let mut builder = Builder::new();
@@ -30,10 +30,10 @@ use crate::error::{Error, ErrorKind};
 
 /// An entry that holds what an async function returns.
 ///
-/// The function is called at each refresh. Its future is dropped, not awaited further, when it takes
-/// longer than the operation timeout or the environment is about to freeze, so it must be cancel
-/// safe. Its errors reach readers as the cause of the entry's error, so they must not contain
-/// secrets. A panic in it is the entry's error.
+/// The function is called at each refresh. Its future is dropped when it takes longer than the
+/// operation timeout or the environment is about to freeze, so it must be cancel safe. Its errors
+/// reach readers as the cause of the entry's error, so they must not contain secrets. A panic in it
+/// is the entry's error.
 pub fn from_fn<F, Fut, T, E>(name: impl Into<String>, function: F) -> Entry<FromFn<F>, T>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
@@ -73,10 +73,8 @@ where
             count_call();
             let future = function();
             Box::pin(async move {
-                match future.await {
-                    Ok(value) => Ok(Fetched::current(Returned::new(value), None)),
-                    Err(cause) => Err(FetchError::new(ErrorKind::Source, cause)),
-                }
+                let value = future.await.map_err(|it| FetchError::new(ErrorKind::Source, it))?;
+                Ok(Fetched::current(Returned(Mutex::new(Some(value))), None))
             })
         };
         Ok(Declared {
@@ -92,17 +90,13 @@ pub struct Function<T> {
     call: Box<dyn Fn() -> BoxFuture<'static, Fetch<Returned<T>>> + Send + Sync>,
 }
 
-/// What the function returned, for the one entry that asked for it.
+/// The value that the function returned, for the one entry that asked for it.
 pub struct Returned<T>(Mutex<Option<T>>);
 
 impl<T> Returned<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(Some(value)))
-    }
-
     fn take(&self) -> Result<T, DecodeError> {
         let value = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        value.ok_or_else(|| DecodeError::new("what the function returned has been taken already"))
+        value.ok_or_else(|| DecodeError::new("the function's value has already been taken"))
     }
 }
 
@@ -118,7 +112,7 @@ impl<T> fmt::Debug for Function<T> {
     }
 }
 
-/// The request of a [`Function`]: to be called.
+/// The request of a [`Function`]: a call, by the entry's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Call(String);
 

@@ -1,31 +1,28 @@
 //! Where values come from.
 //!
-//! A [`Source`] takes a batch of requests and gives one result per request. It knows nothing of
+//! A [`Source`] takes a batch of requests and gives one result for each. It knows nothing of
 //! schedules, ages or readers; the refresher knows nothing of any service.
 //!
 //! # Adding a source
 //!
-//! 1. One file here, in the order of `ssm.rs`: module doc (service, permission, what the version
-//!    is, example), constructors, options, [`Declare`], [`Source`], parsing, tests.
-//! 2. One `pub mod` line below, behind one feature of the source's name.
-//! 3. A type of its own for what one entry asks for ([`Declare`]), which finds or makes the source
-//!    through [`Connections`], and the canonical request ([`Source::Request`]), equal for entries
-//!    that can share a fetch.
+//! 1. A feature in `Cargo.toml`, which turns on `aws` and the service's SDK, and a `pub mod` line
+//!    below.
+//! 2. A folder beside the others, or a file, in their order: module doc (operations, permissions,
+//!    what the version is, an example), constructors, options, declaration (`aws::Declaration`),
+//!    source ([`Source`] and `aws::AwsSource`), parsing, tests.
+//! 3. A section in `docs/sources.md`, and a row in the tables of features in `lib.rs` and
+//!    `README.md`.
 
+mod any_source;
 #[cfg(feature = "appconfig")]
 pub mod appconfig;
 #[cfg(feature = "aws")]
 pub(crate) mod aws;
-mod by_key;
-mod calls;
-mod connections;
 mod declare;
-#[cfg(any(feature = "appconfig", feature = "dynamodb"))]
-mod digest;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
-mod erased;
 pub mod function;
+mod keyed_source;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "secrets-manager")]
@@ -39,29 +36,29 @@ use std::fmt;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::clock::Stamp;
 use crate::entry::Version;
-use crate::error::ErrorKind;
+use crate::error::{Cause, ErrorKind};
 
+pub(crate) use any_source::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 #[cfg(feature = "aws")]
 pub use aws::{AwsEntry, Place, Role, freeze_safe};
-pub use by_key::ByKey;
-pub(crate) use calls::Calls;
-pub use calls::count_call;
-pub use connections::Connections;
-pub use declare::{Declare, Declared, Entry};
+pub use declare::{Connections, Declare, Declared, Entry};
 pub(crate) use declare::{Derivation, Prepared};
-pub(crate) use erased::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
+pub use keyed_source::ByKey;
 
 /// A boxed future, as [`Source::fetch`] returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A service that values come from: a batch of requests in, one result per request out.
 pub trait Source: Send + Sync + 'static {
-    /// What one fetch asks for. Entries with equal requests share one fetch. Its `Display` is shown
-    /// in errors and traces: operation and name, such as `ssm:GetParameters /app/greeting`.
+    /// What one fetch asks for. Entries with equal requests share one fetch.
+    ///
+    /// Its `Display` is shown in errors and traces, so it must not contain a value: the operation
+    /// and a name, such as `ssm:GetParameters /app/greeting`.
     type Request: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static;
 
     /// What the service answers, before it is decoded.
@@ -75,12 +72,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// Fetches one batch, giving one result for each request, in their order.
     ///
-    /// The future is dropped when the environment is about to freeze or the fetch takes too long,
-    /// so it must be cancel safe: nothing may be left running when it is gone. A panic in it is the
-    /// failure of all its requests.
+    /// The future is dropped when the fetch takes too long or the environment is about to freeze,
+    /// so it must be cancel safe and leave nothing running. If it panics, all its requests have
+    /// failed.
     fn fetch(&self, batch: Vec<Wanted<Self::Request>>) -> BoxFuture<'_, Vec<Fetch<Self::Payload>>>;
 
-    /// Forgets connections, credentials and the like: they do not outlive a SnapStart snapshot.
+    /// Forgets connections and credentials, which do not outlive a SnapStart snapshot.
     fn reset(&self) {}
 }
 
@@ -92,7 +89,7 @@ pub type Fetch<P> = Result<Fetched<P>, FetchError>;
 pub struct Wanted<R> {
     /// What to fetch.
     pub request: R,
-    /// The version the cache holds, if a source can ask "only if it is another".
+    /// The version the cache holds, for sources that can ask only for what has changed.
     pub held: Option<Version>,
     /// When the fetch began, for sources that may not be asked too often.
     pub began: Stamp,
@@ -109,25 +106,25 @@ pub struct Fetched<P> {
 pub(crate) enum Answered<P> {
     /// It still is the version that is held.
     Unchanged,
-    /// This is what it is now.
+    /// The value as it is now.
     Current(P, Option<Version>),
 }
 
 impl<P> Fetched<P> {
-    /// It still is the version that is held: the value stays, its age starts anew.
+    /// The version that is held is still the current one: the value stays, and its age starts anew.
     pub fn unchanged() -> Self {
         Self { answer: Answered::Unchanged, valid_until: None }
     }
 
-    /// This is what it is now: the answer, not yet decoded, and its version, if the service has such
-    /// a thing. If the version is the one held, the value stays; without one every answer is a
-    /// change.
+    /// The current value, not yet decoded, and its version, if the service has versions.
+    ///
+    /// If that is the version held, the value stays; without a version every answer is a change.
     pub fn current(payload: P, version: Option<Version>) -> Self {
         Self { answer: Answered::Current(payload, version), valid_until: None }
     }
 
-    /// The answer may be served until then at the longest, however long the entry's max age is: the
-    /// service has said when it will change.
+    /// Limits how long the answer may be served, however long the entry's max age is: for services
+    /// that say when the value will change.
     #[must_use]
     pub fn valid_until(self, until: SystemTime) -> Self {
         Self { valid_until: Some(until), ..self }
@@ -160,7 +157,7 @@ impl<P> fmt::Debug for Fetched<P> {
 #[derive(Clone)]
 pub struct FetchError {
     pub(crate) kind: ErrorKind,
-    pub(crate) cause: Arc<dyn StdError + Send + Sync>,
+    pub(crate) cause: Cause,
 }
 
 impl FetchError {
@@ -170,36 +167,37 @@ impl FetchError {
     }
 }
 
-impl FetchError {
-    /// The same failure, of an operation that is not the request's own.
-    pub(crate) fn of(self, operation: impl Into<String>) -> Self {
-        let cause = OfOperation { operation: operation.into(), cause: self.cause };
-        Self { kind: self.kind, cause: Arc::new(cause) }
-    }
-}
-
-/// Which operation something is the failure of.
-#[derive(Debug)]
-struct OfOperation {
-    operation: String,
-    cause: Arc<dyn StdError + Send + Sync>,
-}
-
-impl fmt::Display for OfOperation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed", self.operation)
-    }
-}
-
-impl StdError for OfOperation {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.cause)
-    }
-}
-
 /// Without the cause's own `Debug`, which may hold a whole response.
 impl fmt::Debug for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "FetchError({:?}: {})", self.kind, self.cause)
     }
+}
+
+tokio::task_local! {
+    /// The count of the fetch that runs in this task.
+    static CALLS: Calls;
+}
+
+/// How many requests a fetch has sent. It can still be read when the fetch was cancelled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calls(Arc<AtomicU64>);
+
+impl Calls {
+    /// Runs a fetch, counting its calls.
+    pub(crate) async fn of<F: Future>(&self, fetch: F) -> F::Output {
+        CALLS.scope(self.clone(), fetch).await
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts one request to the service, for [`Cache::status`](crate::Cache::status).
+///
+/// Call it in the task of your own source's [`fetch`](Source::fetch), for each attempt; the sources
+/// of this crate do so themselves. Outside of a fetch it does nothing.
+pub fn count_call() {
+    _ = CALLS.try_with(|calls| calls.0.fetch_add(1, Ordering::Relaxed));
 }

@@ -101,7 +101,7 @@ async fn a_forced_refresh_fetches_what_is_fresh_and_waits_for_no_earlier_fetch()
 
 #[tokio::test(start_paused = true)]
 async fn a_value_for_ever_is_fetched_once_unless_asked_to() {
-    let it = Fixture::with(|entry| entry.once()).await;
+    let it = Fixture::with(|entry| entry.never_expires()).await;
     it.source.set("x", "2");
     it.clock.freeze(100 * 365 * 24 * 60 * MINUTE);
     it.clock.step_back(MINUTE);

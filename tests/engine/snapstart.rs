@@ -39,7 +39,7 @@ async fn after_the_restore_clients_are_made_anew_and_everything_is_fetched_again
     source.set("x", "1");
     source.set("lazy", "1");
     let mut builder = Builder::new().clock(clock.clone()).mode(Mode::SnapStart);
-    let x = builder.add(source.entry("x").once());
+    let x = builder.add(source.entry("x").never_expires());
     builder.add(source.entry("lazy").lazy());
     let cache = builder.spawn().await.unwrap();
     let invocations = Invocations::new(&cache, &clock);

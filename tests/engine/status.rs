@@ -69,7 +69,7 @@ async fn a_call_that_was_cut_off_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_nobody_has_read_says_so() {
-    let it = Fixture::with(|entry| entry.lazy().once()).await;
+    let it = Fixture::with(|entry| entry.lazy().never_expires()).await;
     let status = it.cache.status();
     let x = status.entry("x").unwrap();
     assert_eq!((x.age, x.version.as_ref(), x.refreshes), (None, None, 0));

@@ -65,7 +65,7 @@ async fn an_age_of_zero_and_a_value_for_ever_are_never_on_the_schedule() {
     }
     let mut builder = Builder::new().clock(clock.clone()).mode(Mode::Elsewhere);
     builder.add(source.entry("zero").max_age(Duration::ZERO));
-    builder.add(source.entry("once").once());
+    builder.add(source.entry("once").never_expires());
     builder.add(source.entry("lazy").lazy());
     let _cache = builder.spawn().await.unwrap();
     let calls = source.calls().len();

@@ -38,7 +38,7 @@ async fn a_validity_longer_than_the_max_age_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_without_a_max_age_expires_then_too() {
-    let it = Fixture::with(|entry| entry.once()).await;
+    let it = Fixture::with(|entry| entry.never_expires()).await;
     it.source.set_valid_until(Some(wall(&it.clock) + HOUR));
     it.cache.refresh(it.x).await.unwrap();
     it.source.set("x", "2");

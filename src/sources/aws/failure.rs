@@ -1,15 +1,17 @@
-//! What a client's failure means for a request, and for the others of its call.
+//! What an SDK error means: for a request, and for the others of its call.
 
 use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 
-use crate::error::ErrorKind;
+use crate::error::{Cause, ErrorKind};
 use crate::sources::FetchError;
 
-/// What a client's failure means for a request.
+/// What a client's error means for a request.
 pub(crate) fn failure<E>(error: SdkError<E, HttpResponse>) -> FetchError
 where
     E: ProvideErrorMetadata + CreateUnhandledError + StdError + Send + Sync + 'static,
@@ -23,10 +25,67 @@ where
     FetchError::new(kind, error.map_service_error(with_message))
 }
 
+/// Why a call for several items failed, and which of them that concerns.
+pub(crate) enum CallError {
+    /// It would have failed with any items.
+    AnyCall(FetchError),
+    /// At least one of the items is refused: the error's code and message.
+    SomeItems(FetchError, ErrorMetadata),
+    /// Each of the items is refused.
+    AllItems(FetchError),
+}
+
+impl CallError {
+    pub(crate) fn new<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + CreateUnhandledError + StdError + Send + Sync + 'static,
+    {
+        let metadata = may_concern_some(&error).then(|| error.meta().clone());
+        let failure = failure(error);
+        match metadata {
+            Some(metadata) => Self::SomeItems(failure, metadata),
+            None => Self::AnyCall(failure),
+        }
+    }
+
+    pub(crate) fn into_failure(self) -> FetchError {
+        match self {
+            Self::AnyCall(failure) | Self::SomeItems(failure, _) | Self::AllItems(failure) => {
+                failure
+            }
+        }
+    }
+}
+
+impl FetchError {
+    /// The same failure, explained by what was being done.
+    pub(crate) fn context(self, message: impl Into<String>) -> Self {
+        let cause = Context { message: message.into(), cause: self.cause };
+        Self { kind: self.kind, cause: Arc::new(cause) }
+    }
+}
+
+#[derive(Debug)]
+struct Context {
+    message: String,
+    cause: Cause,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Context {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
 /// Whether a call for several items may have been refused for some of them only: the service has
-/// answered, and it is neither the number of requests nor the credentials that it objects to.
-#[cfg(any(feature = "dynamodb", feature = "secrets-manager", feature = "ssm"))]
-pub(crate) fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+/// answered, and does not object to the number of requests or to the credentials.
+fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(service) = error else { return false };
     let status = service.raw().status();
     let is_refusal = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
@@ -43,10 +102,10 @@ fn with_message<E>(error: E) -> E
 where
     E: ProvideErrorMetadata + CreateUnhandledError + StdError + 'static,
 {
-    let said = error.meta().clone();
-    match said.message() {
+    let metadata = error.meta().clone();
+    match metadata.message() {
         Some(message) if !shows(&error, message) => {
-            E::create_unhandled_error(Box::new(said.clone()), Some(said))
+            E::create_unhandled_error(Box::new(metadata.clone()), Some(metadata))
         }
         _ => error,
     }
@@ -57,10 +116,10 @@ fn shows(error: &(dyn StdError + 'static), text: &str) -> bool {
     error.to_string().contains(text) || error.source().is_some_and(|cause| shows(cause, text))
 }
 
-/// What another service said on whose account the request was not even sent: STS, of a role.
+/// The code of another service's error that kept the request from being sent: STS, of a role.
 fn code_within<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a str> {
     match error.downcast_ref::<ErrorMetadata>() {
-        Some(said) => said.code(),
+        Some(metadata) => metadata.code(),
         None => code_within(error.source()?),
     }
 }
@@ -85,7 +144,7 @@ fn plain(code: &str) -> &str {
     code.trim_end_matches("Exception")
 }
 
-/// The codes that the SDK takes for throttling, and what else has the word in it.
+/// The codes that the SDK takes for throttling, and others that say so.
 fn is_throttling(code: &str) -> bool {
     let is_listed = matches!(
         code,
@@ -101,7 +160,7 @@ fn is_throttling(code: &str) -> bool {
     is_listed || code.contains("Throttl")
 }
 
-/// Whether the service did not accept who asked, whatever was asked for.
+/// Whether the service rejects the credentials.
 fn is_about_credentials(code: &str) -> bool {
     matches!(
         code,

@@ -1,7 +1,7 @@
 //! [`Pool`]: pooled connections to AWS. One that a freeze may have killed is not reused.
 //!
 //! hyper's pool measures idle time on the monotonic clock, which can stand still while the environment
-//! is frozen: a connection that its other end has long forgotten looks as if it had just been used. A
+//! is frozen: a connection that its other end closed long ago looks as if it had just been used. A
 //! request on it gets a reset or no answer, and the SDK's next attempt can take the next dead
 //! connection. So
 //!
@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::connection::CaptureSmithyConnection;
@@ -22,31 +22,33 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use super::http::SharedClocks;
 use crate::clock::{Clocks, Stamp, SystemClock, nanos};
 use crate::freshness::Bounds;
+
+/// The clocks that measure idle time: the cache's, once it is spawned.
+pub(super) type SharedClocks = Arc<OnceLock<Clocks>>;
 
 /// A connection that has been idle for this long is not reused. (The SDK's own pool keeps it 90 s.)
 pub(super) const IDLE: Duration = Duration::from_secs(15);
 /// If the wall clock has gained this much on the monotonic one, the environment was frozen. Perhaps for
 /// longer than that: just after a thaw the wall clock can lag.
 const FREEZE: Duration = Duration::from_secs(1);
-/// The most hosts to remember. With one more, all connections are dropped and all hosts forgotten.
-const MOST_HOSTS: usize = 1000;
+/// How many hosts are remembered. With one more, all connections are dropped and all hosts forgotten.
+const MAX_HOSTS: usize = 1000;
 
-/// Sends requests over pooled connections, and drops those first that a freeze may have killed.
+/// Sends requests over pooled connections, after dropping those that a freeze may have killed.
 pub(super) struct Pool {
     clocks: SharedClocks,
     /// Makes a connector without connections.
     make: Box<dyn Fn() -> SharedHttpConnector + Send + Sync>,
-    present: Mutex<Generation>,
+    current: Mutex<Generation>,
 }
 
 /// A connector with its connections. hyper has no way to drop only some of them.
 struct Generation {
     connector: SharedHttpConnector,
-    /// When the last request to each host began. A connection to it that is idle now became so later,
-    /// or that request would have taken it.
+    /// When the last request to each host began. A connection that is idle now became idle later, or
+    /// that request would have taken it.
     last_request: HashMap<String, Stamp>,
 }
 
@@ -59,7 +61,7 @@ impl Generation {
     fn is_usable(&self, host: &str, now: Stamp) -> bool {
         match self.last_request.get(host) {
             Some(&began) => may_be_alive(began, now),
-            None => self.last_request.len() < MOST_HOSTS,
+            None => self.last_request.len() < MAX_HOSTS,
         }
     }
 }
@@ -74,28 +76,28 @@ impl Pool {
         clocks: SharedClocks,
         make: impl Fn() -> SharedHttpConnector + Send + Sync + 'static,
     ) -> Self {
-        let present = Mutex::new(Generation::new(make()));
-        Self { clocks, make: Box::new(make), present }
+        let current = Mutex::new(Generation::new(make()));
+        Self { clocks, make: Box::new(make), current }
     }
 
     /// The connector for a request to `host` that begins now.
     fn connector(&self, host: &str) -> SharedHttpConnector {
         let now = self.clocks.get_or_init(|| Clocks::System(SystemClock::new())).now();
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        if !present.is_usable(host, now) {
-            // Requests that are under way finish on their connections, which then close.
-            *present = Generation::new((self.make)());
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !current.is_usable(host, now) {
+            // Requests in flight finish on their connections, which then close.
+            *current = Generation::new((self.make)());
         }
-        present.last_request.insert(host.to_owned(), now);
-        present.connector.clone()
+        current.last_request.insert(host.to_owned(), now);
+        current.connector.clone()
     }
 }
 
 impl HttpConnector for Pool {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let connector = self.connector(host(request.uri()));
-        // The SDK puts one there, and closes connections itself after some failures: not after a
-        // timeout, and with its newest retries (`AWS_NEW_RETRIES_2026`) after none.
+        // The SDK captures it too, and closes it after some failures: not after a timeout, and after
+        // none with its newest retries (`AWS_NEW_RETRIES_2026`).
         let connection = request.extension::<CaptureSmithyConnection>().cloned();
         let connection = connection.unwrap_or_default();
         request.add_extension(connection.clone());
@@ -124,7 +126,7 @@ fn host(uri: &str) -> &str {
     length.map_or(uri, |length| &uri[..authority + length])
 }
 
-/// Closes the connection of a request that failed or was given up.
+/// Closes the connection of a request that failed or was dropped.
 struct CloseOnDrop(Option<CaptureSmithyConnection>);
 
 impl CloseOnDrop {
@@ -143,7 +145,6 @@ impl Drop for CloseOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use aws_smithy_runtime_api::client::connection::ConnectionMetadata;
@@ -233,7 +234,7 @@ mod tests {
         }
     }
 
-    /// Two clocks, which a test moves.
+    /// Two clocks that a test moves.
     #[derive(Debug, Clone)]
     struct Moved(Arc<Mutex<Stamp>>);
 
@@ -250,7 +251,7 @@ mod tests {
         }
     }
 
-    /// A pool by its own clocks, and how many connectors it has made.
+    /// A pool with clocks of its own, and how many connectors it has made.
     fn counted() -> (Pool, Moved, Arc<AtomicUsize>) {
         let (made, clock) = (Arc::new(AtomicUsize::new(0)), Moved(Arc::new(Mutex::new(ASKED))));
         let (count, inner) = (Arc::clone(&made), SharedHttpConnector::new(Connector::default()));
@@ -281,7 +282,7 @@ mod tests {
     #[test]
     fn a_pool_keeps_account_of_a_bounded_number_of_hosts() {
         let (pool, _, made) = counted();
-        for n in 0..=MOST_HOSTS {
+        for n in 0..=MAX_HOSTS {
             pool.connector(&format!("https://{n}"));
         }
         assert_eq!(made.load(SeqCst), 2);

@@ -5,32 +5,34 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::entry::{arn_parts, is_account};
+
 /// A session's name where there is no function's name.
 const DEFAULT_SESSION: &str = "lambda-cache";
-const MOST_TAGS: usize = 50;
+const MAX_TAGS: usize = 50;
 /// In seconds: 15 minutes to 12 hours.
 const DURATION: RangeInclusive<u64> = 900..=43_200;
 
-// What STS takes, by the API reference of AssumeRole.
-const SESSION_NAME: Text = Text {
+// What STS allows, by the API reference of AssumeRole.
+const SESSION_NAME: TextRule = TextRule {
     length: 2..=64,
-    takes: |it| is_word(it) || "+=,.@-".contains(it),
-    words: "letters, digits and _+=,.@-",
+    allows: |it| it.is_ascii_alphanumeric() || "_+=,.@-".contains(it),
+    characters: "letters, digits and _+=,.@-",
 };
-const EXTERNAL_ID: Text = Text {
+const EXTERNAL_ID: TextRule = TextRule {
     length: 2..=1224,
-    takes: |it| SESSION_NAME.takes(it) || ":/".contains(it),
-    words: "letters, digits and _+=,.@-:/",
+    allows: |it| it.is_ascii_alphanumeric() || "_+=,.@-:/".contains(it),
+    characters: "letters, digits and _+=,.@-:/",
 };
-const TAG_KEY: Text = Text {
+const TAG_KEY: TextRule = TextRule {
     length: 1..=128,
-    takes: |it| {
+    allows: |it| {
         let is_space = it.is_whitespace() && !it.is_control();
         it.is_alphanumeric() || is_space || "_.:/=+-@".contains(it)
     },
-    words: "letters, digits, spaces and _.:/=+-@",
+    characters: "letters, digits, spaces and _.:/=+-@",
 };
-const TAG_VALUE: Text = Text { length: 0..=256, ..TAG_KEY };
+const TAG_VALUE: TextRule = TextRule { length: 0..=256, ..TAG_KEY };
 
 /// A role to assume, for [`Entry::assume_role`](crate::sources::Entry::assume_role), which also takes a
 /// plain ARN.
@@ -60,6 +62,7 @@ const TAG_VALUE: Text = Text { length: 0..=256, ..TAG_KEY };
 /// println!("{}", *cache.get(price).await?);
 /// # Ok(()) }
 /// ```
+#[must_use = "a role is assumed only for entries that name it"]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Role {
     pub(super) arn: String,
@@ -84,7 +87,6 @@ impl Role {
 
     /// The external id that the role's trust policy asks for: 2 to 1,224 letters, digits and
     /// `_+=,.@-:/`.
-    #[must_use]
     pub fn external_id(mut self, id: impl Into<String>) -> Self {
         self.external_id = Some(id.into());
         self
@@ -92,7 +94,6 @@ impl Role {
 
     /// The session's name, which CloudTrail shows: 2 to 64 letters, digits and `_+=,.@-`. Defaults to
     /// the function's name (`AWS_LAMBDA_FUNCTION_NAME`), made valid, or `lambda-cache` if there is none.
-    #[must_use]
     pub fn session_name(mut self, name: impl Into<String>) -> Self {
         self.session_name = Some(name.into());
         self
@@ -103,7 +104,6 @@ impl Role {
     ///
     /// In Lambda an hour is the maximum: a function's credentials already are those of a role, and STS
     /// limits such role chaining to an hour.
-    #[must_use]
     pub fn session_duration(mut self, duration: Duration) -> Self {
         self.session_duration = Some(duration);
         self
@@ -112,14 +112,13 @@ impl Role {
     /// Adds a session tag, for policies that decide by tags. A key has 1 to 128 and a value 0 to 256
     /// letters, digits, spaces and `_.:/=+-@`. There can be 50 tags, whose keys must differ in more than
     /// case. Needs `sts:TagSession`.
-    #[must_use]
     pub fn session_tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.session_tags.push((key.into(), value.into()));
         self.session_tags.sort();
         self
     }
 
-    /// What is wrong with it, if anything.
+    /// What STS would refuse, if anything.
     pub(super) fn check(&self) -> Result<(), String> {
         if !is_role(&self.arn) {
             return Err(format!(
@@ -132,7 +131,7 @@ impl Role {
 
     fn check_session(&self) -> Result<(), String> {
         if let Some(id) = &self.external_id {
-            // Not shown, since some treat it as a secret.
+            // Not shown, since some keep it secret.
             EXTERNAL_ID.check("the external id", id)?;
         }
         if let Some(name) = &self.session_name {
@@ -148,9 +147,9 @@ impl Role {
     }
 
     fn check_tags(&self) -> Result<(), String> {
-        if self.session_tags.len() > MOST_TAGS {
+        if self.session_tags.len() > MAX_TAGS {
             let number = self.session_tags.len();
-            return Err(format!("{number} session tags, where {MOST_TAGS} are allowed"));
+            return Err(format!("{number} session tags, where {MAX_TAGS} are allowed"));
         }
         let mut keys: Vec<_> =
             self.session_tags.iter().map(|(key, _)| key.to_lowercase()).collect();
@@ -168,7 +167,7 @@ impl Role {
         Ok(())
     }
 
-    /// The name of its sessions in this function, if there is one.
+    /// The name of its sessions, in the function of this name, if there is one.
     pub(super) fn session_name_in(&self, function: Option<String>) -> Cow<'_, str> {
         match (&self.session_name, function.as_deref()) {
             (Some(name), _) => name.into(),
@@ -178,9 +177,9 @@ impl Role {
     }
 }
 
-/// The function's name, with what STS does not take replaced.
+/// The function's name, with the characters replaced that STS does not allow.
 fn valid_session_name(function: &str) -> String {
-    let valid = |it| if SESSION_NAME.takes(it) { it } else { '-' };
+    let valid = |it| if (SESSION_NAME.allows)(it) { it } else { '-' };
     let mut name: String = function.chars().map(valid).take(*SESSION_NAME.length.end()).collect();
     if name.len() < *SESSION_NAME.length.start() {
         // Functions can have names of one letter.
@@ -191,67 +190,42 @@ fn valid_session_name(function: &str) -> String {
 
 /// `arn:<partition>:iam::<account>:role/<path and name>`
 fn is_role(arn: &str) -> bool {
-    let parts: Vec<&str> = arn.splitn(6, ':').collect();
-    matches!(&*parts, ["arn", _, "iam", "", account, resource]
-        if account.len() == 12
-            && account.bytes().all(|it| it.is_ascii_digit())
-            && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty()))
-        && arn.bytes().all(|it| it.is_ascii_graphic())
+    matches!(arn_parts(arn), Some([_, "iam", "", account, resource])
+        if is_account(account)
+            && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+            && arn.bytes().all(|it| it.is_ascii_graphic()))
 }
 
-/// `\w` of the patterns in the API reference.
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
-/// What a text may consist of.
-struct Text {
+/// Which texts are valid.
+struct TextRule {
     /// In characters.
     length: RangeInclusive<usize>,
-    takes: fn(char) -> bool,
-    /// The characters that it takes.
-    words: &'static str,
+    allows: fn(char) -> bool,
+    /// The characters that it allows, for errors.
+    characters: &'static str,
 }
 
-impl Text {
-    fn takes(&self, character: char) -> bool {
-        (self.takes)(character)
-    }
-
+impl TextRule {
     fn check(&self, what: impl fmt::Display, text: &str) -> Result<(), String> {
-        let is_valid = self.length.contains(&text.chars().count())
-            && text.chars().all(|character| self.takes(character));
-        if is_valid {
+        if self.length.contains(&text.chars().count()) && text.chars().all(self.allows) {
             return Ok(());
         }
-        let (least, most) = (self.length.start(), self.length.end());
-        Err(format!("{what}: {least} to {most} {} are allowed", self.words))
+        let (min, max) = (self.length.start(), self.length.end());
+        Err(format!("{what}: {min} to {max} {} are allowed", self.characters))
     }
 }
 
-impl From<&str> for Role {
-    fn from(arn: &str) -> Self {
-        Self::new(arn)
-    }
+macro_rules! from_arns {
+    ($($arn:ty),+) => {
+        $(impl From<$arn> for Role {
+            fn from(arn: $arn) -> Self {
+                Self::new(arn)
+            }
+        })+
+    };
 }
 
-impl From<String> for Role {
-    fn from(arn: String) -> Self {
-        Self::new(arn)
-    }
-}
-
-impl From<&String> for Role {
-    fn from(arn: &String) -> Self {
-        Self::new(arn)
-    }
-}
-
-impl From<Cow<'_, str>> for Role {
-    fn from(arn: Cow<'_, str>) -> Self {
-        Self::new(arn)
-    }
-}
+from_arns!(&str, String, &String, Cow<'_, str>);
 
 /// Without the external id.
 impl fmt::Debug for Role {
@@ -266,4 +240,100 @@ impl fmt::Debug for Role {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    const READER: &str = "arn:aws:iam::111122223333:role/reader";
+
+    #[test]
+    fn a_role_is_told_by_its_arn() {
+        assert!(is_role(READER));
+        assert!(is_role("arn:aws-cn:iam::111122223333:role/path/reader"));
+        for wrong in [
+            "reader",
+            "arn:aws:iam::111122223333:user/me",
+            "arn:aws:iam::1:role/reader",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/reader ",
+        ] {
+            assert!(!is_role(wrong), "{wrong}");
+        }
+    }
+
+    fn session_name(function: &str) -> String {
+        Role::new(READER).session_name_in(Some(function.to_owned())).into_owned()
+    }
+
+    #[test]
+    fn a_session_is_called_as_its_function_is_as_far_as_sts_takes_it() {
+        assert_eq!(session_name("shop-frontend_2"), "shop-frontend_2");
+        assert_eq!(session_name("a"), "a-lambda");
+        assert_eq!(session_name("a b/ü:$LATEST"), "a-b----LATEST");
+        assert_eq!(session_name(&"f".repeat(100)), "f".repeat(64));
+        assert_eq!(session_name(""), DEFAULT_SESSION);
+        for name in ["a", "a b/ü", &"f".repeat(100), ""] {
+            assert_eq!(Role::new(READER).session_name(session_name(name)).check(), Ok(()));
+        }
+        assert_eq!(Role::new(READER).session_name_in(None), DEFAULT_SESSION);
+        let named = Role::new(READER).session_name("mine");
+        assert_eq!(named.session_name_in(Some("function".to_owned())), "mine");
+    }
+
+    #[test]
+    fn everything_that_sts_takes_is_taken() {
+        let role = |it: fn(Role) -> Role| it(Role::new(READER)).check();
+        assert_eq!(role(|it| it), Ok(()));
+        assert_eq!(role(|it| it.external_id("aZ0_+=,.@:/-")), Ok(()));
+        assert_eq!(role(|it| it.external_id("x".repeat(1224))), Ok(()));
+        assert_eq!(role(|it| it.session_name("aZ0_+=,.@-")), Ok(()));
+        assert_eq!(role(|it| it.session_duration(Duration::from_secs(900))), Ok(()));
+        assert_eq!(role(|it| it.session_duration(Duration::from_secs(43_200))), Ok(()));
+        assert_eq!(role(|it| it.session_tag("Größe ２/_.:/=+-@", "")), Ok(()));
+        assert_eq!(role(|it| it.session_tag("k".repeat(128), "v".repeat(256))), Ok(()));
+        assert_eq!(role(|it| (0..50).fold(it, |it, n| it.session_tag(n.to_string(), "x"))), Ok(()));
+    }
+
+    #[test]
+    fn what_sts_would_refuse_is_refused_and_says_what_is_allowed() {
+        let refused = |it: fn(Role) -> Role, expected: &str| {
+            let problem = it(Role::new(READER)).check().expect_err(expected);
+            assert!(
+                problem.starts_with("role arn:aws:iam::111122223333:role/reader: "),
+                "{problem}"
+            );
+            assert!(problem.contains(expected), "{problem}");
+        };
+        refused(|it| it.external_id("x"), "the external id: 2 to 1224 letters");
+        refused(|it| it.external_id("x".repeat(1225)), "the external id: 2 to 1224 letters");
+        refused(|it| it.external_id("x y"), "the external id: 2 to 1224 letters");
+        refused(|it| it.session_name("x"), "the session name \"x\": 2 to 64 letters");
+        refused(|it| it.session_name("x".repeat(65)), "2 to 64 letters");
+        refused(|it| it.session_name("a:b"), "the session name \"a:b\": 2 to 64 letters");
+        refused(|it| it.session_name("äö"), "2 to 64 letters");
+        refused(|it| it.session_duration(Duration::from_secs(899)), "899s: 15 minutes");
+        refused(|it| it.session_duration(Duration::from_secs(43_201)), "12 hours");
+        refused(|it| it.session_duration(Duration::from_millis(1_000_500)), "whole seconds");
+        refused(|it| it.session_tag("", "x"), "the session tag's key \"\": 1 to 128 letters");
+        refused(|it| it.session_tag("a!", "x"), "the session tag's key \"a!\"");
+        refused(|it| it.session_tag("a\t", "x"), "1 to 128 letters");
+        refused(|it| it.session_tag("k".repeat(129), "x"), "1 to 128 letters");
+        refused(|it| it.session_tag("a", "!"), "the value of the session tag \"a\": 0 to 256");
+        refused(|it| it.session_tag("a", "v".repeat(257)), "0 to 256");
+        refused(|it| it.session_tag("AWS:a", "x"), "AWS keeps aws: for itself");
+        refused(|it| it.session_tag("Team", "x").session_tag("team", "y"), "with the key \"team\"");
+        refused(
+            |it| (0..51).fold(it, |it, n| it.session_tag(n.to_string(), "x")),
+            "51 session tags, where 50 are allowed",
+        );
+    }
+
+    #[test]
+    fn the_order_of_tags_makes_no_other_role_and_an_external_id_is_not_printed() {
+        let role = Role::new(READER).external_id("hush");
+        let one = role.clone().session_tag("a", "1").session_tag("b", "2");
+        assert_eq!(one, role.clone().session_tag("b", "2").session_tag("a", "1"));
+        assert_ne!(one, role);
+        assert_ne!(role, Role::new(READER));
+        assert!(!format!("{role:?}").contains("hush"));
+    }
+}

@@ -1,11 +1,22 @@
-//! The values of key attributes: text, numbers and bytes.
+//! Attributes of keys: their names, and their values, which are text, numbers or bytes.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::Blob;
 
-use super::number;
+/// How many bytes the value of a partition key has at most.
+pub(super) const MAX_PARTITION_KEY: usize = 2048;
+/// How many bytes the value of a sort key has at most.
+pub(super) const MAX_SORT_KEY: usize = 1024;
+/// How many significant digits a number has at most.
+const MAX_DIGITS: usize = 38;
+/// Where the decimal point is, counted from the first significant digit: 1e-130 to 9.99…e+125.
+const POINTS: RangeInclusive<i64> = -129..=126;
+
+/// One attribute of a key: its name and its value.
+pub(super) type KeyPart = (String, KeyValue);
 
 /// The value of an attribute that is part of a key.
 ///
@@ -17,17 +28,17 @@ pub struct KeyValue(Value);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Value {
     Text(String),
-    /// Canonical, so that equal numbers are one key; or as given, if it is none.
+    /// Canonical, so that equal numbers are one key; as given if DynamoDB has no such number.
     Number(String),
     Bytes(Vec<u8>),
 }
 
 impl KeyValue {
     /// A number by its decimal digits, such as `-12.5` or `1e6`: DynamoDB's numbers are exact to 38
-    /// digits, which no float is. What is no such number is an error where the entry is declared.
+    /// digits, which no float is. Anything else is an error when the entry is declared.
     pub fn number(digits: impl Into<String>) -> Self {
         let digits = digits.into();
-        Self(Value::Number(number::canonical(&digits).unwrap_or(digits)))
+        Self(Value::Number(canonical(&digits).unwrap_or(digits)))
     }
 
     pub(super) fn attribute(&self) -> AttributeValue {
@@ -47,20 +58,22 @@ impl KeyValue {
         })
     }
 
-    /// What is wrong with it, if anything, for a key of so many bytes at most; without quoting it.
-    pub(super) fn fault(&self, most: usize) -> Option<String> {
+    /// Checks it as the value of the attribute `name`. Errors do not quote it.
+    pub(super) fn check(&self, name: &str, max_bytes: usize) -> Result<(), String> {
         let length = match &self.0 {
-            Value::Number(number) => {
-                let is_none = number::canonical(number).is_none();
-                return is_none.then(|| "is not a number of up to 38 digits".to_owned());
-            }
             Value::Text(text) => text.len(),
             Value::Bytes(bytes) => bytes.len(),
+            Value::Number(number) if canonical(number).is_some() => return Ok(()),
+            Value::Number(_) => {
+                return Err(format!("the value of \"{name}\" is not a number of up to 38 digits"));
+            }
         };
         match length {
-            0 => Some("is empty".to_owned()),
-            _ if length > most => Some(format!("is longer than {most} bytes")),
-            _ => None,
+            0 => Err(format!("the value of \"{name}\" is empty")),
+            _ if length > max_bytes => {
+                Err(format!("the value of \"{name}\" is longer than {max_bytes} bytes"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -74,7 +87,7 @@ impl KeyValue {
     }
 }
 
-/// As an entry's name has it: bytes in hexadecimal.
+/// As in the name of an entry: bytes in hexadecimal.
 impl fmt::Display for KeyValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -84,7 +97,7 @@ impl fmt::Display for KeyValue {
     }
 }
 
-/// Which type it is of, and not what it is: a key may be somebody's.
+/// The type alone: a key may be personal data.
 impl fmt::Debug for KeyValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
@@ -125,16 +138,10 @@ impl From<Vec<u8>> for KeyValue {
     }
 }
 
-/// A type whose values can be those of a key attribute, for the keys of a memo.
+/// A type whose values can be attributes of a key, for the keys of a memo.
 pub trait KeyAttribute {
     /// The attribute's value.
     fn key_value(&self) -> KeyValue;
-}
-
-impl KeyAttribute for KeyValue {
-    fn key_value(&self) -> KeyValue {
-        self.clone()
-    }
 }
 
 macro_rules! key_attributes {
@@ -159,7 +166,60 @@ macro_rules! integers {
 }
 
 integers!(i8, i16, i32, i64, i128, isize, u8, u16, u32, u64, u128, usize);
-key_attributes!(String, &'static str, Vec<u8>);
+key_attributes!(KeyValue, String, &'static str, Vec<u8>);
+
+/// Checks the names of a key's attributes.
+pub(super) fn check_names<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let names: Vec<&String> = names.collect();
+    if names.iter().any(|name| name.is_empty()) {
+        return Err("the name of a key's attribute is empty".to_owned());
+    }
+    match *names {
+        [partition, sort] if partition == sort => {
+            Err(format!("\"{sort}\" is both partition key and sort key"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same number in the one form that equal numbers share: without exponent, plus sign and needless
+/// zeros. `None` if DynamoDB has no such number.
+fn canonical(text: &str) -> Option<String> {
+    let (sign, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, i64::from(exponent.parse::<i32>().ok()?)),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let significant = digits.trim_start_matches('0');
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let point = i64::try_from(whole.len()).ok()? + exponent - zeros;
+    let significant = significant.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    if significant.len() > MAX_DIGITS || !POINTS.contains(&point) {
+        return None;
+    }
+    Some(match usize::try_from(point) {
+        Ok(point) if point >= significant.len() => format!("{sign}{significant:0<point$}"),
+        Ok(point) if point > 0 => {
+            let (whole, fraction) = significant.split_at(point);
+            format!("{sign}{whole}.{fraction}")
+        }
+        _ => {
+            let zeros = "0".repeat(usize::try_from(-point).ok()?);
+            format!("{sign}0.{zeros}{significant}")
+        }
+    })
+}
 
 #[cfg(test)]
 mod tests {
@@ -168,5 +228,46 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         assert_eq!(format!("{:?}", KeyValue::from("somebody")), "KeyValue(text)");
+    }
+
+    #[test]
+    fn equal_numbers_are_written_alike() {
+        for (written, canonical_form) in [
+            ("42", "42"),
+            ("+42", "42"),
+            ("042.0", "42"),
+            ("4.2e1", "42"),
+            ("420E-1", "42"),
+            ("-0.50", "-0.5"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("0.00120", "0.0012"),
+            ("12e-4", "0.0012"),
+            ("1200", "1200"),
+            ("1.2e3", "1200"),
+            ("-0", "0"),
+            ("0e5", "0"),
+            ("12.034", "12.034"),
+        ] {
+            assert_eq!(canonical(written).as_deref(), Some(canonical_form), "{written}");
+        }
+    }
+
+    #[test]
+    fn thirty_eight_digits_are_kept_exactly() {
+        let widest = "12345678901234567890123456789012345678";
+        assert_eq!(canonical(widest).as_deref(), Some(widest));
+        assert_eq!(canonical(&format!("{widest}9")), None);
+        assert_eq!(canonical("1e125").map(|text| text.len()), Some(126));
+        assert_eq!(canonical("1e-130").map(|text| text.len()), Some(132));
+    }
+
+    #[test]
+    fn what_dynamodb_does_not_have_is_no_number() {
+        for text in
+            ["", "-", ".", "e5", "NaN", "inf", "1 ", "0x1", "1e126", "1e-131", "1e", "1.2.3"]
+        {
+            assert_eq!(canonical(text), None, "{text}");
+        }
     }
 }

@@ -1,25 +1,61 @@
-//! A file that an object is put into: replaced as a whole, and by nothing but the newest fetch.
+//! A file that an object is put into: replaced as a whole, and by the newest fetch alone.
 
-use std::error::Error as StdError;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
-use std::{fmt, fs, io};
+use std::{fs, io};
 
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 use tokio::task::spawn_blocking;
 
-use super::body::Body;
+use super::Request;
+use super::object::Body;
 use crate::entry::Version;
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
+use crate::sources::aws::Place;
 
 /// What the names of unfinished files end in.
 const UNFINISHED: &str = ".lambda-cache";
+/// The longest name of a file, in bytes: systems allow 255, and an unfinished file's is longer.
+const MAX_NAME: usize = 200;
 
-/// A file, known by its path.
+/// Which request writes which file of a cache.
+#[derive(Default)]
+pub(super) struct Writers(Mutex<HashMap<PathBuf, (Place, Request)>>);
+
+impl Writers {
+    /// Reserves a file for a request at one place, or says which other request writes it.
+    pub(super) fn add(
+        &self,
+        file: &TargetFile,
+        place: &Place,
+        request: &Request,
+    ) -> Result<(), String> {
+        let writer = (place.clone(), request.clone());
+        let mut writers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = writers.entry(canonical(&file.path)).or_insert_with(|| writer.clone());
+        if *first == writer {
+            return Ok(());
+        }
+        let path = file.path.display();
+        Err(format!("the file {path} is written by two entries: {} and {request}", first.1))
+    }
+}
+
+/// The path of a file without links and `..`, if its directory exists.
+fn canonical(path: &Path) -> PathBuf {
+    let directory = path.parent().and_then(|it| it.canonicalize().ok());
+    match (directory, path.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// A file, identified by its path.
 #[derive(Debug)]
 pub(super) struct TargetFile {
     path: PathBuf,
@@ -29,12 +65,12 @@ pub(super) struct TargetFile {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The turn whose fetch may replace the file.
+    /// The current turn: only its fetch may replace the file.
     turn: u64,
-    /// What it holds.
     held: Option<Held>,
 }
 
+/// What was last written into a file.
 #[derive(Debug, Clone)]
 struct Held {
     version: Version,
@@ -56,19 +92,34 @@ impl Hash for TargetFile {
 }
 
 impl TargetFile {
-    /// `path` is absolute and ends in a name.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, state: Mutex::default(), swept: Once::new() }
+    /// The file at `path`, made absolute, or why there can be no file.
+    pub(super) fn new(path: &Path) -> Result<Arc<Self>, String> {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let problem = match path.file_name() {
+            None => Some("it ends in no name"),
+            Some(name) if name.len() > MAX_NAME => Some("its name is longer than 200 bytes"),
+            _ if bytes.contains(&0) => Some("it has a NUL in it"),
+            _ if bytes.ends_with(b"/") || path.is_dir() => Some("it is that of a directory"),
+            _ => None,
+        };
+        let absolute = match problem {
+            Some(problem) => Err(problem.to_owned()),
+            None => std::path::absolute(path).map_err(|error| error.to_string()),
+        };
+        match absolute {
+            Ok(path) => Ok(Arc::new(Self { path, state: Mutex::default(), swept: Once::new() })),
+            Err(problem) => Err(format!("\"{}\" is no path for a file: {problem}", path.display())),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A fetch begins: what an earlier one has not put into the file by now never gets there.
+    /// Begins a fetch's turn, and ends that of any earlier fetch, which can no longer replace the file.
     ///
-    /// The refresher starts a fetch anew that was frozen in flight. Were the older one to end last, an
-    /// object that has been replaced would come back, and every 304 would confirm it.
+    /// The refresher starts a fetch anew that was frozen in flight. If the older one could end last, it
+    /// would bring back an old object, which every 304 would then confirm.
     pub(super) fn begin(self: &Arc<Self>) -> Turn {
         let mut state = self.lock();
         state.turn += 1;
@@ -80,7 +131,7 @@ impl TargetFile {
     }
 
     /// What the names of its unfinished files begin with.
-    fn unfinished(&self) -> OsString {
+    fn unfinished_prefix(&self) -> OsString {
         let mut prefix = OsString::from(".");
         prefix.push(self.path.file_name().unwrap_or_default());
         prefix.push(".");
@@ -95,14 +146,14 @@ impl TargetFile {
     fn beside(&self) -> io::Result<NamedTempFile> {
         self.swept.call_once(|| self.sweep());
         let mut beside = tempfile::Builder::new();
-        beside.prefix(&self.unfinished()).suffix(UNFINISHED).tempfile_in(self.directory())
+        beside.prefix(&self.unfinished_prefix()).suffix(UNFINISHED).tempfile_in(self.directory())
     }
 
-    /// Removes what a process that was killed has left, as far as possible: an environment keeps its
-    /// `/tmp` when a function runs into its timeout, and there is not much of it.
+    /// Removes unfinished files of a process that was killed, as far as possible: an environment keeps
+    /// its small `/tmp` when a function runs into its timeout.
     fn sweep(&self) {
-        let prefix = self.unfinished();
-        // Between the two is one random word: more is an unfinished file of a longer name than this.
+        let prefix = self.unfinished_prefix();
+        // Between the two is one random word. Anything else belongs to a file with a longer name.
         let is_ours = |name: &OsStr| {
             let name = name.as_encoded_bytes();
             let name = name.strip_prefix(prefix.as_encoded_bytes());
@@ -117,8 +168,8 @@ impl TargetFile {
     }
 
     fn replace(&self, turn: u64, finished: NamedTempFile, held: Option<Held>) -> io::Result<()> {
-        // Held while the file is renamed, so that a fetch has either replaced it when its turn is
-        // over, or never will.
+        // Locked while the file is renamed, so that when a fetch's turn is over it has either replaced
+        // the file or never will.
         let mut state = self.lock();
         if state.turn != turn {
             return Err(io::Error::other("a later fetch has begun"));
@@ -129,7 +180,7 @@ impl TargetFile {
     }
 }
 
-/// A fetch's turn at a file, which is over when this is dropped.
+/// A fetch's turn to replace a file, which is over when this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     file: Arc<TargetFile>,
@@ -137,24 +188,24 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The version that the file holds, if it is still there as it was written.
+    /// The version of the object in the file, if it is still there as it was written.
     pub(super) async fn held(&self) -> Option<Version> {
         let held = self.file.lock().held.clone()?;
         let there = tokio::fs::metadata(&self.file.path).await.ok()?;
         (there.is_file() && there.len() == held.length).then_some(held.version)
     }
 
-    /// Puts a body into a file beside the target, which then takes its place: whoever opens the
-    /// target gets all of the old object or all of the new one. If this fails or is dropped, the
-    /// target stays and the file beside it goes.
+    /// Writes a body into a file beside the target, which then replaces it: whoever opens the target
+    /// gets all of the old object or all of the new one. If this fails or is dropped, the target stays
+    /// and the file beside it is removed.
     pub(super) async fn write(
         self,
         mut body: Body,
         version: Option<&Version>,
     ) -> Result<(), FetchError> {
-        let failed = |source| {
-            let path = self.file.path.clone();
-            FetchError::new(ErrorKind::Source, FileError { path, source })
+        let failed = |error: io::Error| {
+            let message = format!("the file {} could not be written", self.file.path.display());
+            FetchError::new(ErrorKind::Source, error).context(message)
         };
         let target = Arc::clone(&self.file);
         let unfinished = blocking(move || target.beside()).await.map_err(failed)?;
@@ -162,7 +213,7 @@ impl Turn {
         while let Some(chunk) = body.next().await? {
             file.write_all(&chunk).await.map_err(failed)?;
         }
-        // Only this tells what has become of the last write.
+        // Reports an error of the last write.
         file.flush().await.map_err(failed)?;
         let held = version.map(|it| Held { version: it.clone(), length: body.read() });
         let (target, turn) = (Arc::clone(&self.file), self.number);
@@ -179,30 +230,11 @@ impl Drop for Turn {
     }
 }
 
-/// On a thread that may wait for the disk. To rename a large file takes tens of milliseconds.
+/// Runs work on a thread that may wait for the disk. Renaming a large file takes tens of milliseconds.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     spawn_blocking(work).await.map_err(io::Error::from).flatten()
-}
-
-/// What is wrong with a file, and which.
-#[derive(Debug)]
-struct FileError {
-    path: PathBuf,
-    source: io::Error,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the file {} could not be written", self.path.display())
-    }
-}
-
-impl StdError for FileError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&self.source)
-    }
 }
 
 #[cfg(test)]
@@ -211,12 +243,12 @@ mod tests {
 
     use super::*;
 
-    /// A fetch has written its file, and dawdles before the rename: what happens meanwhile?
+    /// A fetch has written its file, and something happens before the rename.
     fn written_late(meanwhile: impl FnOnce(&Arc<TargetFile>, Turn)) -> io::Result<()> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("file");
         fs::write(&path, "old")?;
-        let target = Arc::new(TargetFile::new(path.clone()));
+        let target = TargetFile::new(&path).expect("a path");
         let turn = target.begin();
         let (number, mut beside) = (turn.number, target.beside()?);
         beside.write_all(b"new")?;

@@ -1,5 +1,7 @@
 //! BatchGetSecretValue: many secrets in one call.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::{Builder, Config};
 use aws_sdk_secretsmanager::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
@@ -14,61 +16,62 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use futures_util::future::join_all;
 
-use super::batching::Batching;
-use super::content::Found;
-use super::one;
+use super::secret::{self, SecretVersion};
 use crate::error::ErrorKind;
 use crate::sources::FetchError;
-use crate::sources::aws::culprits::{BatchCall, CallError};
-use crate::sources::aws::{failure, kind_of};
+use crate::sources::aws::batcher::{BatchCall, Batcher, CallResult};
+use crate::sources::aws::{CallError, failure, kind_of};
 
 /// How many secrets a call takes.
 pub(super) const LIMIT: usize = 20;
+/// The only resource on which the batch operation can be allowed.
+const ANY: &str = "*";
+/// The most batches that are asked for one by one before the batch operation is tried again.
+const MAX_PAUSE: u32 = 64;
 
 /// The current values of secrets: BatchGetSecretValue for several, where that is possible, and
 /// GetSecretValue for one.
 pub(super) struct CurrentValues<'a> {
     pub(super) client: &'a Client,
-    pub(super) batching: &'a Batching,
+    pub(super) batcher: &'a Batcher<String>,
+    pub(super) throttle: &'a Throttle,
 }
 
 impl BatchCall<String> for CurrentValues<'_> {
-    type Answer = Found;
+    type Answer = SecretVersion;
 
     const LIMIT: usize = LIMIT;
 
-    async fn call(&self, secrets: &[String]) -> Result<Vec<Result<Found, FetchError>>, CallError> {
+    async fn call(&self, secrets: &[String]) -> CallResult<SecretVersion> {
         if let [secret] = secrets {
-            let found = one(self.client, secret, None, None).await.map_err(CallError::new)?;
-            return Ok(vec![Ok(found)]);
+            let version = secret::get_current(self.client, secret).await.map_err(CallError::new)?;
+            return Ok(vec![Ok(version)]);
         }
-        if self.batching.is_on() {
+        if self.throttle.allows() && self.batcher.may_batch_on(ANY) {
             match together(self.client, secrets).await {
-                Ok(found) => {
-                    self.batching.succeeded();
-                    return Ok(found);
+                Ok(versions) => {
+                    self.throttle.succeeded();
+                    return Ok(versions);
                 }
                 Err(error) if error.code().map(kind_of) == Some(ErrorKind::Throttled) => {
-                    self.batching.throttled();
+                    self.throttle.throttled();
                 }
                 Err(error) => return Err(CallError::new(error)),
             }
         }
-        let found = secrets.iter().map(|secret| one(self.client, secret, None, None));
-        Ok(join_all(found).await.into_iter().map(|it| it.map_err(failure)).collect())
+        let versions = secrets.iter().map(|secret| secret::get_current(self.client, secret));
+        let versions = join_all(versions).await;
+        Ok(versions.into_iter().map(|it| it.map_err(failure)).collect())
     }
 
-    /// One by one: a refusal is hardly ever about a secret, since the answer has errors for those.
+    /// One by one: a whole call is hardly ever refused for a secret, since the answer has errors for
+    /// single secrets.
     fn split(&self, secrets: Vec<String>) -> Vec<Vec<String>> {
         secrets.into_iter().map(|secret| vec![secret]).collect()
     }
 
-    /// GetSecretValue is allowed where BatchGetSecretValue is not.
-    fn refused_without_culprit(&self, failure: &FetchError, _: &[&String]) {
-        let error = failure.cause.downcast_ref::<SdkError<BatchGetSecretValueError>>();
-        if let Some(error) = error.filter(|it| it.code() == Some("AccessDeniedException")) {
-            self.batching.denied(error.message());
-        }
+    fn batch_denied(&self, message: Option<&str>, _: &[&String]) {
+        self.batcher.deny_batches_on(ANY, "secretsmanager:BatchGetSecretValue", message);
     }
 }
 
@@ -76,7 +79,7 @@ impl BatchCall<String> for CurrentValues<'_> {
 async fn together(
     client: &Client,
     secrets: &[String],
-) -> Result<Vec<Result<Found, FetchError>>, SdkError<BatchGetSecretValueError>> {
+) -> Result<Vec<Result<SecretVersion, FetchError>>, SdkError<BatchGetSecretValueError>> {
     let mut answers: Vec<Answer> = Vec::new();
     let mut token = None;
     loop {
@@ -93,21 +96,22 @@ async fn together(
     Ok(secrets.iter().map(|secret| find(&answers, secret)).collect())
 }
 
-/// What the service said of one secret, and its names.
+/// The part of an answer that is about one secret.
 struct Answer {
     names: [Option<String>; 2],
-    said: Result<Found, FetchError>,
+    version: Result<SecretVersion, FetchError>,
 }
 
 impl Answer {
     fn value(value: SecretValueEntry) -> Self {
         let names = [value.name, value.arn];
-        let found = Found::new(value.version_id, value.secret_string, value.secret_binary);
-        Self { names, said: Ok(found) }
+        let version =
+            SecretVersion::new(value.version_id, value.secret_string, value.secret_binary);
+        Self { names, version: Ok(version) }
     }
 
     fn error(error: ApiErrorType) -> Self {
-        Self { names: [error.secret_id.clone(), None], said: Err(refused(error)) }
+        Self { names: [error.secret_id.clone(), None], version: Err(refused(error)) }
     }
 
     fn has_name(&self, matches: impl Fn(&str) -> bool) -> bool {
@@ -115,16 +119,16 @@ impl Answer {
     }
 }
 
-/// By name, by ARN, or by an ARN without the six characters at its end.
-fn find(answers: &[Answer], secret: &str) -> Result<Found, FetchError> {
-    let is_partial = secret.starts_with("arn:");
-    let partial = |name: &str| {
-        let rest = name.strip_prefix(secret).filter(|_| is_partial);
+/// Finds a secret by name, by ARN, or by an ARN without the six characters at its end.
+fn find(answers: &[Answer], secret: &str) -> Result<SecretVersion, FetchError> {
+    let is_arn = secret.starts_with("arn:");
+    let is_partial = |name: &str| {
+        let rest = name.strip_prefix(secret).filter(|_| is_arn);
         rest.is_some_and(|rest| rest.len() == 7 && rest.starts_with('-'))
     };
     let exact = answers.iter().find(|it| it.has_name(|name| name == secret));
-    match exact.or_else(|| answers.iter().find(|it| it.has_name(partial))) {
-        Some(answer) => answer.said.clone(),
+    match exact.or_else(|| answers.iter().find(|it| it.has_name(is_partial))) {
+        Some(answer) => answer.version.clone(),
         None => {
             let cause = format!("the answer does not mention {secret}");
             Err(FetchError::new(ErrorKind::Source, cause))
@@ -132,29 +136,29 @@ fn find(answers: &[Answer], secret: &str) -> Result<Found, FetchError> {
     }
 }
 
-/// The failure of one secret of a batch: what a call for it alone would have said.
+/// The failure of one secret of a batch: the error that a call for it alone would have given.
 fn refused(error: ApiErrorType) -> FetchError {
-    use GetSecretValueError as Said;
+    use GetSecretValueError as Single;
     let (code, message) = (error.error_code.unwrap_or_default(), error.message);
-    let meta = ErrorMetadata::builder().code(&code);
-    let meta = message.iter().fold(meta, |meta, message| meta.message(message)).build();
-    macro_rules! said {
+    let metadata = ErrorMetadata::builder().code(&code);
+    let metadata = message.iter().fold(metadata, |it, message| it.message(message)).build();
+    macro_rules! single {
         ($error:ident) => {
-            Said::$error($error::builder().set_message(message).meta(meta).build())
+            Single::$error($error::builder().set_message(message).meta(metadata).build())
         };
     }
     let cause = match &*code {
-        "ResourceNotFoundException" => said!(ResourceNotFoundException),
-        "InvalidRequestException" => said!(InvalidRequestException),
-        "InvalidParameterException" => said!(InvalidParameterException),
-        "DecryptionFailure" => said!(DecryptionFailure),
-        "InternalServiceError" => said!(InternalServiceError),
-        _ => Said::generic(meta),
+        "ResourceNotFoundException" => single!(ResourceNotFoundException),
+        "InvalidRequestException" => single!(InvalidRequestException),
+        "InvalidParameterException" => single!(InvalidParameterException),
+        "DecryptionFailure" => single!(DecryptionFailure),
+        "InternalServiceError" => single!(InternalServiceError),
+        _ => Single::generic(metadata),
     };
     FetchError::new(kind_of(&code), cause)
 }
 
-/// A throttled batch is not tried again, which would take seconds: single calls are at hand.
+/// Forbids the SDK to retry a throttled batch, which would take seconds: single calls are faster.
 #[derive(Debug)]
 struct NoRetryOfThrottled;
 
@@ -165,9 +169,9 @@ fn no_retry_of_throttled() -> Builder {
 impl ClassifyRetry for NoRetryOfThrottled {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let error = context.output_or_error().and_then(|result| result.err());
-        let said = error.and_then(|error| error.as_operation_error());
-        let said = said.and_then(|said| said.downcast_ref::<BatchGetSecretValueError>());
-        match said.and_then(|said| said.code()).map(kind_of) {
+        let error = error.and_then(|error| error.as_operation_error());
+        let error = error.and_then(|error| error.downcast_ref::<BatchGetSecretValueError>());
+        match error.and_then(|error| error.code()).map(kind_of) {
             Some(ErrorKind::Throttled) => RetryAction::RetryForbidden,
             _ => RetryAction::NoActionIndicated,
         }
@@ -175,5 +179,72 @@ impl ClassifyRetry for NoRetryOfThrottled {
 
     fn name(&self) -> &'static str {
         "no retry of throttled batches"
+    }
+}
+
+/// Pauses batch calls after the service has throttled one, which it does at a hundred calls a second
+/// for a whole account. (It allows a hundred times as many single calls.)
+///
+/// A pause is counted in batches, not in time, so that it depends on no clock: a cache that seldom
+/// asks is no burden to the service.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Pause>);
+
+#[derive(Debug, Default)]
+struct Pause {
+    /// How many more batches are asked for one by one.
+    left: u32,
+    /// The length of the last pause; it doubles until a batch call succeeds.
+    length: u32,
+}
+
+impl Throttle {
+    /// Whether the next batch may be one call.
+    fn allows(&self) -> bool {
+        let mut pause = self.pause();
+        let is_over = pause.left == 0;
+        pause.left = pause.left.saturating_sub(1);
+        is_over
+    }
+
+    fn succeeded(&self) {
+        self.pause().length = 0;
+    }
+
+    fn throttled(&self) {
+        let mut pause = self.pause();
+        pause.length = pause.length.saturating_mul(2).clamp(1, MAX_PAUSE);
+        pause.left = pause.length;
+    }
+
+    pub(super) fn reset(&self) {
+        *self.pause() = Pause::default();
+    }
+
+    fn pause(&self) -> MutexGuard<'_, Pause> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many batches are asked for one by one before a batch call is tried.
+    fn pause(throttle: &Throttle) -> u32 {
+        std::iter::repeat_with(|| throttle.allows()).take_while(|allows| !allows).map(|_| 1).sum()
+    }
+
+    #[test]
+    fn the_pause_after_a_throttling_doubles_until_a_batch_succeeds() {
+        let throttle = Throttle::default();
+        assert_eq!(pause(&throttle), 0);
+        for expected in [1, 2, 4, 8, 16, 32, 64, 64] {
+            throttle.throttled();
+            assert_eq!(pause(&throttle), expected);
+        }
+        throttle.succeeded();
+        throttle.throttled();
+        assert_eq!(pause(&throttle), 1);
     }
 }

@@ -2,91 +2,81 @@
 //!
 //! A name that breaks them makes the service refuse the whole call that it is in.
 
-use crate::error::{Error, ErrorKind};
+use crate::sources::aws::{arn_parts, consists_of};
 
 /// How many characters a name or an ARN has at most, with its selector.
-const LONGEST: usize = 2048;
+const MAX_LENGTH: usize = 2048;
 /// How many characters a label has at most.
-const LONGEST_LABEL: usize = 100;
+const MAX_LABEL: usize = 100;
 /// Parameters of AWS, which all accounts may read.
 const PUBLIC: &str = "/aws/service/";
-/// A secret of Secrets Manager, whose name follows.
+/// Refers to a secret of Secrets Manager, by its name.
 pub(super) const SECRET: &str = "/aws/reference/secretsmanager/";
 
 /// Checks a name or an ARN, with or without a selector.
-pub(super) fn check(name: &str) -> Result<(), Error> {
-    match fault(name) {
-        None => Ok(()),
-        Some(fault) => {
-            Err(invalid(&format!("\"{}\" is not the name of a parameter: {fault}", shown(name))))
-        }
-    }
+pub(super) fn check(name: &str) -> Result<(), String> {
+    problem(name).map_or(Ok(()), |problem| {
+        Err(format!("\"{}\" is not the name of a parameter: {problem}", shown(name)))
+    })
 }
 
 /// Checks a path, with or without a slash at its end.
-pub(super) fn check_path(path: &str) -> Result<(), Error> {
-    let fault = match path.strip_prefix('/') {
+pub(super) fn check_path(path: &str) -> Result<(), String> {
+    let problem = match path.strip_prefix('/') {
         None => Some("it does not begin with a slash".to_owned()),
         Some("") => None,
         Some(rest) => {
             let segments = rest.strip_suffix('/').unwrap_or(rest);
-            too_long(path).or_else(|| fault_of_segments(segments))
+            too_long(path).or_else(|| problem_of_segments(segments))
         }
     };
-    match fault {
-        None => Ok(()),
-        Some(fault) => Err(invalid(&format!("path \"{}\": {fault}", shown(path)))),
-    }
+    problem.map_or(Ok(()), |problem| Err(format!("path \"{}\": {problem}", shown(path))))
 }
 
 /// A name or an ARN, and the version or the label that follows its colon.
-pub(super) fn without_selector(asked: &str) -> (&str, Option<&str>) {
-    match asked.rsplit_once(':') {
+pub(super) fn without_selector(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
         Some((name, selector)) if !selector.contains('/') => (name, Some(selector)),
-        _ => (asked, None),
+        _ => (name, None),
     }
 }
 
-pub(super) fn invalid(message: &str) -> Error {
-    Error::new(ErrorKind::Declaration, message)
-}
-
-/// Without control characters, and not more of it than one can read.
+/// Without control characters, and cut where it is too long to be read.
 fn shown(name: &str) -> String {
     let start: String = name.chars().take(100).collect();
     let rest = if start.len() < name.len() { "…" } else { "" };
     format!("{}{rest}", start.escape_debug())
 }
 
-fn fault(name: &str) -> Option<String> {
+/// The rule that a name breaks, if any.
+fn problem(name: &str) -> Option<String> {
     let (name_or_arn, selector) = without_selector(name);
-    let name_alone = match name_or_arn.strip_prefix("arn:") {
-        None => name_or_arn,
-        Some(arn) => match arn.splitn(5, ':').collect::<Vec<_>>()[..] {
-            [partition, "ssm", _, _, resource] if !partition.is_empty() => {
-                match resource.strip_prefix("parameter") {
-                    Some(name) if name.starts_with('/') => name,
-                    _ => return Some("the ARN is not that of a parameter".to_owned()),
-                }
-            }
-            _ => return Some("the ARN is not that of a parameter".to_owned()),
-        },
+    let name_alone = match name_or_arn.starts_with("arn:") {
+        false => Some(name_or_arn),
+        true => match arn_parts(name_or_arn) {
+            Some([_, "ssm", _, _, resource]) => resource.strip_prefix("parameter"),
+            _ => None,
+        }
+        .filter(|name| name.starts_with('/')),
+    };
+    let Some(name_alone) = name_alone else {
+        return Some("the ARN is not that of a parameter".to_owned());
     };
     too_long(name)
-        .or_else(|| fault_of_name(name_alone))
-        .or_else(|| selector.and_then(fault_of_selector))
+        .or_else(|| problem_of_name(name_alone))
+        .or_else(|| selector.and_then(problem_of_selector))
 }
 
 fn too_long(name: &str) -> Option<String> {
     let length = name.chars().count();
-    (length > LONGEST).then(|| format!("it has {length} characters, and {LONGEST} are allowed"))
+    let problem = || format!("it has {length} characters, and {MAX_LENGTH} are allowed");
+    (length > MAX_LENGTH).then(problem)
 }
 
-fn fault_of_name(name: &str) -> Option<String> {
+fn problem_of_name(name: &str) -> Option<String> {
     if let Some(secret) = name.strip_prefix(SECRET) {
-        let allowed = |it: char| it.is_ascii_alphanumeric() || "/_+=.@-".contains(it);
-        return (secret.is_empty() || !secret.chars().all(allowed))
-            .then(|| "what follows is not the name of a secret".to_owned());
+        let is_secret = !secret.is_empty() && consists_of(secret, "/_+=.@-");
+        return (!is_secret).then(|| "what follows is not the name of a secret".to_owned());
     }
     let (segments, is_path) = match name.strip_prefix('/') {
         Some(segments) => (segments, true),
@@ -101,11 +91,11 @@ fn fault_of_name(name: &str) -> Option<String> {
     } else if (starts_with("aws") || starts_with("ssm")) && !name.starts_with(PUBLIC) {
         Some("names that begin with \"aws\" or \"ssm\" are reserved".to_owned())
     } else {
-        fault_of_segments(segments)
+        problem_of_segments(segments)
     }
 }
 
-fn fault_of_segments(segments: &str) -> Option<String> {
+fn problem_of_segments(segments: &str) -> Option<String> {
     let allowed = |it: char| it.is_ascii_alphanumeric() || "._-/".contains(it);
     if let Some(other) = segments.chars().find(|&it| !allowed(it)) {
         let allowed = "letters, digits, dots, hyphens, underscores and slashes";
@@ -115,12 +105,11 @@ fn fault_of_segments(segments: &str) -> Option<String> {
     is_empty.then(|| "nothing follows one of its slashes".to_owned())
 }
 
-fn fault_of_selector(selector: &str) -> Option<String> {
-    let allowed = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
-    let is_label = (1..=LONGEST_LABEL).contains(&selector.len()) && selector.chars().all(allowed);
+fn problem_of_selector(selector: &str) -> Option<String> {
+    let is_label = (1..=MAX_LABEL).contains(&selector.len()) && consists_of(selector, "._-");
     (!is_label).then(|| {
         format!(
-            "\"{}\" is neither a version nor a label, which has up to {LONGEST_LABEL} letters, \
+            "\"{}\" is neither a version nor a label, which has up to {MAX_LABEL} letters, \
              digits, dots, hyphens and underscores",
             shown(selector)
         )
@@ -152,10 +141,10 @@ mod tests {
             "arn:aws-cn:ssm:cn-north-1:111122223333:parameter/app/x",
             "arn:aws:ssm:eu-west-1::parameter/aws/service/global-infrastructure/version",
         ] {
-            assert_eq!(fault(name), None, "{name}");
+            assert_eq!(problem(name), None, "{name}");
         }
-        let longest = format!("/{}", "x".repeat(LONGEST - 1));
-        assert_eq!(fault(&longest), None);
+        let longest = format!("/{}", "x".repeat(MAX_LENGTH - 1));
+        assert_eq!(problem(&longest), None);
     }
 
     #[test]
@@ -197,16 +186,16 @@ mod tests {
             "arn:aws:s3:::bucket/x",
             "arn:",
         ] {
-            assert!(fault(name).is_some(), "{name}");
+            assert!(problem(name).is_some(), "{name}");
         }
-        let label = format!("/app/x:{}", "a".repeat(LONGEST_LABEL + 1));
+        let label = format!("/app/x:{}", "a".repeat(MAX_LABEL + 1));
         let (long, arn) = (
-            format!("/{}", "x".repeat(LONGEST)),
-            format!("arn:aws:ssm:eu-west-1:111122223333:parameter/{}", "x".repeat(LONGEST - 20)),
+            format!("/{}", "x".repeat(MAX_LENGTH)),
+            format!("arn:aws:ssm:eu-west-1:111122223333:parameter/{}", "x".repeat(MAX_LENGTH - 20)),
         );
         for name in [label, long, arn] {
-            assert!(fault(&name).is_some(), "{name}");
-            let error = check(&name).expect_err("too long").to_string();
+            assert!(problem(&name).is_some(), "{name}");
+            let error = check(&name).expect_err("too long");
             assert!(error.len() < 400, "{error}");
         }
     }

@@ -2,39 +2,38 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_sdk_ssm::types::Parameter;
+use aws_sdk_ssm::types;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::entry::Version;
 
 /// One parameter, as the service gave it.
 #[derive(Clone)]
-pub(super) struct Found {
-    /// Its name, without selector.
+pub(super) struct Parameter {
+    /// Without selector.
     pub(super) name: String,
     pub(super) value: SecretString,
-    /// `None` for what has no versions of its own, such as a referenced secret.
+    /// `None` for a referenced secret, which has no number.
     pub(super) version: Option<Version>,
+    changed: SystemTime,
 }
 
-impl Found {
-    pub(super) fn new(parameter: Parameter) -> Option<Self> {
-        let version = Version::new(parameter.version);
+impl Parameter {
+    pub(super) fn new(parameter: types::Parameter) -> Option<Self> {
         let date = parameter.last_modified_date.and_then(|date| date.try_into().ok());
-        let version = match (parameter.version, date) {
-            (0, _) => None,
-            (_, Some(date)) => Some(version.changed_at(date)),
-            (_, None) => Some(version),
-        };
-        Some(Self { name: parameter.name?, value: SecretString::from(parameter.value?), version })
+        let changed = date.unwrap_or(UNIX_EPOCH);
+        let version = Version::new(parameter.version).changed_at(changed);
+        let version = (parameter.version != 0).then_some(version);
+        let value = SecretString::from(parameter.value?);
+        Some(Self { name: parameter.name?, value, version, changed })
     }
 }
 
-impl fmt::Debug for Found {
+impl fmt::Debug for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Found")
+        f.debug_struct("Parameter")
             .field("name", &self.name)
             .field("version", &self.version)
             .finish_non_exhaustive()
@@ -42,7 +41,7 @@ impl fmt::Debug for Found {
 }
 
 /// The version of one parameter by name, or of several together, if each has one.
-pub(super) fn version(found: &[Found]) -> Option<Version> {
+pub(super) fn version(found: &[Parameter]) -> Option<Version> {
     match found {
         [one] => one.version.clone(),
         several => version_of_all(several),
@@ -51,11 +50,11 @@ pub(super) fn version(found: &[Found]) -> Option<Version> {
 
 /// The version of several parameters together: which they are, the version of each, and when it was
 /// made, since a parameter that is made again counts from 1.
-pub(super) fn version_of_all(found: &[Found]) -> Option<Version> {
-    let one = |it: &Found| {
+pub(super) fn version_of_all(found: &[Parameter]) -> Option<Version> {
+    let one = |it: &Parameter| {
         let version = it.version.as_ref()?;
-        let changed = version.changed().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
-        Some(format!("{}:{version}@{}", it.name, changed.unwrap_or_default().as_millis()))
+        let changed = it.changed.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(format!("{}:{version}@{}", it.name, changed.as_millis()))
     };
     let versions: Option<Vec<String>> = found.iter().map(one).collect();
     Some(Version::new(versions?.join(",")))
@@ -68,13 +67,13 @@ pub(super) fn version_of_all(found: &[Found]) -> Option<Version> {
 /// long as that is the last segment of no other.
 pub struct Parameters {
     /// In the order of their names.
-    all: Vec<Found>,
+    all: Vec<Parameter>,
     /// From every name to its index; `None` where it stands for several.
     names: HashMap<String, Option<usize>>,
 }
 
 impl Parameters {
-    pub(super) fn new(found: &[Found], prefix: &str) -> Self {
+    pub(super) fn new(found: &[Parameter], prefix: &str) -> Self {
         let mut names: HashMap<String, Option<usize>> = HashMap::new();
         for (index, parameter) in found.iter().enumerate() {
             let short = parameter.name.rsplit('/').next().unwrap_or_default();
@@ -128,12 +127,12 @@ impl Parameters {
         self.all.is_empty()
     }
 
-    fn find(&self, name: &str) -> Option<&Found> {
+    fn find(&self, name: &str) -> Option<&Parameter> {
         self.all.get((*self.names.get(name)?)?)
     }
 }
 
-/// Names and versions; never values.
+/// With names and versions, without values.
 impl fmt::Debug for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.all.iter().map(|it| (&it.name, &it.version))).finish()
@@ -144,9 +143,9 @@ impl fmt::Debug for Parameters {
 mod tests {
     use super::*;
 
-    fn found(name: &str, value: &str) -> Found {
-        let parameter = Parameter::builder().name(name).value(value).version(3).build();
-        Found::new(parameter).expect("a whole parameter")
+    fn found(name: &str, value: &str) -> Parameter {
+        let parameter = types::Parameter::builder().name(name).value(value).version(3).build();
+        Parameter::new(parameter).expect("a whole parameter")
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Player {
                 .stale_if_error(ms(declared.stale_if_error));
             entry = match declared.max_age {
                 Some(age) => entry.max_age(ms(age)),
-                None => entry.once(),
+                None => entry.never_expires(),
             };
             if let Some(age) = declared.refresh_after {
                 entry = entry.refresh_after(ms(age));

@@ -104,7 +104,7 @@ async fn a_stage_or_an_id_asks_for_that_version_and_current_is_no_other() {
     let mut builder = world.builder();
     let secret = || secrets_manager::secret("db");
     builder.add(secret().version_stage("AWSPREVIOUS").name("previous"));
-    builder.add(secret().version_id(version_id(1)).once().name("fixed"));
+    builder.add(secret().version_id(version_id(1)).never_expires().name("fixed"));
     builder.add(secret().name("current"));
     builder.add(secret().version_stage("AWSCURRENT").name("too"));
     builder.spawn().await.unwrap();

@@ -172,7 +172,7 @@ async fn i9_what_is_read_once_is_never_fetched_again() {
     for first in ORDERS {
         let world = World::with([("/app/x", "old")]).await;
         let mut builder = world.builder();
-        let x = builder.add(ssm::parameter("/app/x").once());
+        let x = builder.add(ssm::parameter("/app/x").never_expires());
         let function = Function::new(&world, builder.spawn().await.unwrap());
         world.aws.put("/app/x", "new").await;
         for _ in 0..5 {

@@ -1,7 +1,7 @@
-//! Sources of any type behind one face, so that the refresher can hold them all.
+//! [`AnySource`]: sources of any type as one trait object, for the refresher.
 //!
-//! This is the only place that knows both the types of a source and their absence. A request is its
-//! index in the order of its source's first use; a payload is an `Arc<dyn Any>`.
+//! Types are erased and restored here alone. A request becomes its index in the order in which its
+//! source's requests were declared; a payload becomes an `Arc<dyn Any>`.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -15,11 +15,8 @@ use crate::entry::Version;
 use crate::error::ErrorKind;
 use crate::snapshot::AnyValue;
 
-/// An answer before it is decoded, of any type.
+/// An answer of any type, before it is decoded.
 pub(crate) type AnyPayload = Arc<dyn Any + Send + Sync>;
-
-/// What a source answers to one request.
-pub(crate) type Answer = Fetch<AnyPayload>;
 
 /// From a payload to the value an entry holds.
 pub(crate) type Decode =
@@ -32,17 +29,21 @@ pub(crate) struct Ask {
     pub(crate) held: Option<Version>,
 }
 
-/// A [`Source`] with its types erased, and the requests it has been given.
-pub(crate) trait AnySource: Send + Sync {
+/// A [`Source`] and its requests, their types erased.
+pub(crate) trait AnySource: Any + Send + Sync {
     fn plan(&self, due: &[usize]) -> Vec<Vec<usize>>;
-    fn fetch(self: Arc<Self>, batch: Vec<Ask>, began: Stamp) -> BoxFuture<'static, Vec<Answer>>;
+    fn fetch(
+        self: Arc<Self>,
+        batch: Vec<Ask>,
+        began: Stamp,
+    ) -> BoxFuture<'static, Vec<Fetch<AnyPayload>>>;
     fn reset(&self);
 }
 
 /// The sources and requests of a cache, in order of first use.
 #[derive(Default)]
 pub(crate) struct Registry {
-    typed: Vec<Box<dyn Building>>,
+    sources: Vec<Arc<dyn AnySource>>,
     /// From a source's address to its index.
     indices: HashMap<usize, usize>,
     /// Every request: its source's index, and its own index there.
@@ -52,21 +53,16 @@ pub(crate) struct Registry {
 impl Registry {
     /// The number of this request among all; equal requests of one source have one number.
     pub(crate) fn request<S: Source>(&mut self, source: &Arc<S>, request: S::Request) -> usize {
-        let address = Arc::as_ptr(source) as *const () as usize;
-        let index = *self.indices.entry(address).or_insert_with(|| {
-            self.typed.push(Box::new(Typed {
-                source: Arc::clone(source),
-                requests: Vec::new(),
-                indices: HashMap::new(),
-            }));
-            self.typed.len() - 1
+        let index = *self.indices.entry(Arc::as_ptr(source).addr()).or_insert_with(|| {
+            let (requests, indices) = (Vec::new(), HashMap::new());
+            self.sources.push(Arc::new(Typed { source: Arc::clone(source), requests, indices }));
+            self.sources.len() - 1
         });
-        let next = self.requests.len();
-        let typed: &mut dyn Any = self.typed[index].as_any();
-        let Some(typed) = typed.downcast_mut::<Typed<S>>() else {
-            unreachable!("a live source's address belongs to it alone");
+        let typed = Arc::get_mut(&mut self.sources[index]).map(|it| it as &mut dyn Any);
+        let Some(typed) = typed.and_then(|it| it.downcast_mut::<Typed<S>>()) else {
+            unreachable!("only the registry holds it, and a live source's address is unique");
         };
-        let local = typed.requests.len();
+        let (local, next) = (typed.requests.len(), self.requests.len());
         let (_, number) = *typed.indices.entry(request.clone()).or_insert((local, next));
         if number == next {
             typed.requests.push(request);
@@ -77,7 +73,7 @@ impl Registry {
 
     /// The sources, for the refresher to fetch from.
     pub(crate) fn finish(self) -> Vec<Arc<dyn AnySource>> {
-        self.typed.into_iter().map(Building::finish).collect()
+        self.sources
     }
 }
 
@@ -98,22 +94,6 @@ struct Typed<S: Source> {
     indices: HashMap<S::Request, (usize, usize)>,
 }
 
-/// A [`Typed`] that may still be given requests.
-trait Building: Send {
-    fn as_any(&mut self) -> &mut dyn Any;
-    fn finish(self: Box<Self>) -> Arc<dyn AnySource>;
-}
-
-impl<S: Source> Building for Typed<S> {
-    fn as_any(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn finish(self: Box<Self>) -> Arc<dyn AnySource> {
-        Arc::new(*self)
-    }
-}
-
 impl<S: Source> AnySource for Typed<S> {
     fn plan(&self, due: &[usize]) -> Vec<Vec<usize>> {
         let requests = due.iter().map(|&index| self.requests[index].clone()).collect();
@@ -122,19 +102,21 @@ impl<S: Source> AnySource for Typed<S> {
         batches.iter().map(|batch| batch.iter().filter_map(local).collect()).collect()
     }
 
-    fn fetch(self: Arc<Self>, batch: Vec<Ask>, began: Stamp) -> BoxFuture<'static, Vec<Answer>> {
+    fn fetch(
+        self: Arc<Self>,
+        batch: Vec<Ask>,
+        began: Stamp,
+    ) -> BoxFuture<'static, Vec<Fetch<AnyPayload>>> {
         Box::pin(async move {
             let expected = batch.len();
-            let wanted = batch
-                .into_iter()
-                .map(|Ask { request, held }| Wanted {
-                    request: self.requests[request].clone(),
-                    held,
-                    began,
-                })
-                .collect();
-            let mut answers: Vec<Answer> =
-                self.source.fetch(wanted).await.into_iter().map(erase).collect();
+            let wanted = |Ask { request, held }| {
+                let request = self.requests[request].clone();
+                Wanted { request, held, began }
+            };
+            let fetched = self.source.fetch(batch.into_iter().map(wanted).collect()).await;
+            let erase = |payload| Arc::new(payload) as AnyPayload;
+            let mut answers: Vec<_> =
+                fetched.into_iter().map(|fetch| fetch.map(|it| it.map(erase))).collect();
             let got = answers.len();
             answers.resize_with(expected, || {
                 let cause = format!("the source gave {got} results for {expected} requests");
@@ -147,8 +129,4 @@ impl<S: Source> AnySource for Typed<S> {
     fn reset(&self) {
         self.source.reset();
     }
-}
-
-fn erase<P: Any + Send + Sync>(fetch: Fetch<P>) -> Answer {
-    fetch.map(|fetched| fetched.map(|payload| Arc::new(payload) as AnyPayload))
 }

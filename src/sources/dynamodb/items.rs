@@ -1,19 +1,19 @@
 //! Items by key, for a memo.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::check::{check_names, check_projection, check_table, invalid};
+use super::get_items::ItemRequest;
+use super::item::{Item, Payload};
+use super::key::{self, KeyAttribute, KeyValue};
+use super::table::{Table, in_table};
+use super::{DynamoDb, Kind, Request};
 use crate::decode::DecodeError;
 use crate::error::Error;
-use crate::sources::dynamodb::batch::Wish;
-use crate::sources::dynamodb::content::{Item, Payload};
-use crate::sources::dynamodb::key::{KeyAttribute, KeyValue};
-use crate::sources::dynamodb::{Consistency, DynamoDb, Kind, Manner, Request};
-use crate::sources::{ByKey, Connections, Place, Role};
+use crate::sources::aws::{invalid, place_options};
+use crate::sources::{ByKey, Connections, Place};
 
 /// The items of a table by key, for [`Cache::memo_from`](crate::Cache::memo_from): keys that are
 /// missed or due together share BatchGetItem calls.
@@ -34,29 +34,26 @@ use crate::sources::{ByKey, Connections, Place, Role};
 /// ```
 pub fn items(table: impl Into<String>) -> Items<(), Item> {
     Items {
-        table: table.into(),
+        table: Table::new(table.into()),
         attributes: Vec::new(),
         values: |()| Vec::new(),
-        manner: Manner::default(),
         place: Place::default(),
         decode: Arc::new(|payload| payload.item().cloned()),
-        holds: PhantomData,
     }
 }
 
 type Decode<T> = Arc<dyn Fn(&Payload) -> Result<T, DecodeError> + Send + Sync>;
 
-/// What [`items`] gives: the items of a table by keys of type `K`, as values of type `T`.
+/// Made by [`items`]: the items of a table by keys of type `K`, as values of type `T`.
+#[must_use = "items are fetched only through a memo"]
 pub struct Items<K, T> {
-    table: String,
+    table: Table,
     /// The names of the key's attributes.
     attributes: Vec<String>,
     /// Their values.
     values: fn(&K) -> Vec<KeyValue>,
-    manner: Manner,
     place: Place,
     decode: Decode<T>,
-    holds: PhantomData<fn() -> T>,
 }
 
 impl<T> Items<(), T> {
@@ -68,7 +65,7 @@ impl<T> Items<(), T> {
 
 impl<K: KeyAttribute, T> Items<K, T> {
     /// The sort key, where the table has one: the attribute's name, and the type of its values. The
-    /// memo's keys are pairs then.
+    /// memo's keys are then pairs.
     pub fn sort_key<S: KeyAttribute>(self, name: impl Into<String>) -> Items<(K, S), T> {
         self.keyed(name.into(), |(key, sort)| vec![key.key_value(), sort.key_value()])
     }
@@ -77,67 +74,43 @@ impl<K: KeyAttribute, T> Items<K, T> {
 impl<K, T> Items<K, T> {
     fn keyed<L>(mut self, name: String, values: fn(&L) -> Vec<KeyValue>) -> Items<L, T> {
         self.attributes.push(name);
-        let Self { table, attributes, manner, place, decode, holds, .. } = self;
-        Items { table, attributes, values, manner, place, decode, holds }
+        let Self { table, attributes, place, decode, .. } = self;
+        Items { table, attributes, values, place, decode }
     }
 
-    fn decoded<U>(
+    fn decode_with<U>(
         self,
         decode: impl Fn(&Payload) -> Result<U, DecodeError> + Send + Sync + 'static,
     ) -> Items<K, U> {
-        let Self { table, attributes, values, manner, place, .. } = self;
-        let decode: Decode<U> = Arc::new(decode);
-        Items { table, attributes, values, manner, place, decode, holds: PhantomData }
+        let Self { table, attributes, values, place, .. } = self;
+        Items { table, attributes, values, place, decode: Arc::new(decode) }
     }
 
     /// Strongly consistent reads, which cost twice as much.
-    #[must_use]
     pub fn consistent(mut self) -> Self {
-        self.manner.consistency = Consistency::Strong;
+        self.table.set_consistent();
         self
     }
 
     /// Only these attributes; a dot leads into a map.
-    #[must_use]
     pub fn projection(mut self, attributes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.manner.project(attributes);
+        self.table.set_projection(attributes);
         self
     }
 
-    /// The region of the table, if it is not that of the configuration.
-    #[must_use]
-    pub fn region(mut self, region: impl Into<String>) -> Self {
-        self.place.set_region(region.into());
-        self
-    }
-
-    /// Ask with the rights of this role: as [`Entry::assume_role`](crate::sources::Entry::assume_role).
-    #[must_use]
-    pub fn assume_role(mut self, role: impl Into<Role>) -> Self {
-        self.place.set_role(role.into());
-        self
-    }
+    place_options!(self => self.place);
 }
 
 impl<K> Items<K, Item> {
-    /// Values of type `T`, whose fields are called as an item's attributes. If `T` is an `Option`, a
-    /// missing item is `None`.
+    /// Values of type `T`, whose fields have the names of an item's attributes. If `T` is an `Option`,
+    /// a missing item is `None`.
     pub fn deserialize<T: DeserializeOwned>(self) -> Items<K, T> {
-        self.decoded(|payload| payload.deserialize())
+        self.decode_with(|payload| payload.deserialize())
     }
 
-    /// Items, or `None` for keys that have none.
+    /// Items, or `None` for keys without one.
     pub fn optional(self) -> Items<K, Option<Item>> {
-        self.decoded(|payload| Ok(payload.optional()?.cloned()))
-    }
-}
-
-impl<K, T> fmt::Debug for Items<K, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Items")
-            .field("table", &self.table)
-            .field("key", &self.attributes)
-            .finish_non_exhaustive()
+        self.decode_with(|payload| Ok(payload.optional()?.cloned()))
     }
 }
 
@@ -147,19 +120,20 @@ impl<K: 'static, T: 'static> ByKey for Items<K, T> {
     type Source = DynamoDb;
 
     fn source(&self, connections: &mut Connections) -> Result<Arc<DynamoDb>, Error> {
-        check_table(&self.table)?;
-        if self.attributes.is_empty() {
-            return Err(invalid(&self.table, "items need a `.key::<K>(name)`"));
-        }
-        check_names(&self.table, &self.attributes.iter().collect::<Vec<_>>())?;
-        check_projection(&self.table, &self.manner.projection)?;
-        DynamoDb::at(self.place.clone(), connections)
+        let check = || {
+            self.table.check()?;
+            match self.attributes.is_empty() {
+                true => Err("items need a `.key::<K>(name)`".to_owned()),
+                false => key::check_names(self.attributes.iter()),
+            }
+        };
+        in_table(&self.table.name, check).map_err(invalid)?;
+        connections.at(self.place.clone()).map_err(invalid)
     }
 
     fn request(&self, key: &K) -> Request {
-        let values = (self.values)(key);
-        let key = self.attributes.iter().cloned().zip(values).collect();
-        Request(Kind::Item(Wish { table: self.table.clone(), key, manner: self.manner.clone() }))
+        let key = self.attributes.iter().cloned().zip((self.values)(key)).collect();
+        Request(Kind::Item(ItemRequest { table: self.table.clone(), key }))
     }
 
     fn decode(&self, payload: &Payload) -> Result<T, DecodeError> {
@@ -167,6 +141,15 @@ impl<K: 'static, T: 'static> ByKey for Items<K, T> {
     }
 
     fn describe(&self) -> String {
-        format!("dynamodb:GetItem {} by {}", self.table, self.attributes.join(", "))
+        format!("dynamodb:GetItem {} by {}", self.table.name, self.attributes.join(", "))
+    }
+}
+
+impl<K, T> fmt::Debug for Items<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Items")
+            .field("table", &self.table.name)
+            .field("key", &self.attributes)
+            .finish_non_exhaustive()
     }
 }
