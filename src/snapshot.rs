@@ -10,7 +10,6 @@ mod cell;
 mod slot;
 mod state;
 mod verdict;
-mod waiting;
 
 use std::any::type_name;
 use std::fmt;
@@ -24,11 +23,10 @@ use crate::error::{Error, ErrorKind};
 use crate::freshness::Policy;
 
 pub(crate) use any_value::AnyValue;
-pub(crate) use cell::{Publisher, Reader, RefresherStatus};
+pub(crate) use cell::{Publisher, Reader, RefresherStatus, WaitCount, Waiters, Waiting};
 pub(crate) use slot::{Answer, Asked, Attempt, Failure, NewValue, Slot, Stored};
 pub(crate) use state::{Catalog, Slots, State};
 pub(crate) use verdict::{Look, Read, ReadKind, Turn, Verdict};
-pub(crate) use waiting::{WaitCount, Waiters, Waiting};
 
 /// Every entry of a cache at one instant: each fresh, or holding its own error.
 ///

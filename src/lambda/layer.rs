@@ -10,7 +10,7 @@ use lambda_runtime::LambdaInvocation;
 use tokio::sync::oneshot;
 use tower::{Layer, Service};
 
-use super::invocation::invoked;
+use super::invoked;
 use crate::cache::Cache;
 use crate::refresher::{Message, Refresher};
 

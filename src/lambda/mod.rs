@@ -3,7 +3,6 @@
 
 mod extension;
 mod handler;
-mod invocation;
 mod layer;
 mod registration;
 mod snapstart;
@@ -14,7 +13,9 @@ pub use layer::{CacheLayer, InvocationFuture, InvocationService};
 
 use lambda_runtime::Diagnostic;
 
+use crate::engine::Invocation;
 use crate::error::Error;
+use crate::refresher::Invoked;
 
 /// So that a handler may return a cache's errors as they are.
 impl From<Error> for Diagnostic {
@@ -22,6 +23,54 @@ impl From<Error> for Diagnostic {
         Self {
             error_type: format!("lambda_cache::{:?}", error.kind()),
             error_message: error.to_string(),
+        }
+    }
+}
+
+/// An invocation, as the refresher needs it: by its request id, its deadline in milliseconds since the Unix epoch, and its trace
+/// header.
+fn invoked(request_id: String, deadline: u64, trace_header: Option<&str>) -> Invoked {
+    Invoked {
+        invocation: Invocation::new(request_id, milliseconds(deadline)),
+        trace_time: trace_header.and_then(epoch),
+    }
+}
+
+/// Milliseconds since the Unix epoch, as Lambda counts, in nanoseconds.
+fn milliseconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}
+
+/// The instant that a trace header such as `Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1`
+/// was made at, in nanoseconds since the Unix epoch.
+///
+/// Lambda makes it before the environment is thawed, so it is a lower bound of now. A caller can
+/// forge it.
+fn epoch(header: &str) -> Option<i64> {
+    let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
+    let mut parts = root.split('-');
+    let (version, seconds) = (parts.next()?, parts.next()?);
+    if version != "1" || seconds.len() != 8 {
+        return None;
+    }
+    i64::from_str_radix(seconds, 16).ok()?.checked_mul(1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_is_the_second_part_of_the_root() {
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        assert_eq!(epoch(header), Some(1_465_510_280_000_000_000));
+        assert_eq!(epoch("Sampled=0; Root=1-00000001-0"), Some(1_000_000_000));
+    }
+
+    #[test]
+    fn what_is_no_trace_header_has_no_epoch() {
+        for header in ["", "Root=", "Root=1-xyz", "Root=2-5759e988-bd", "Root=1--5759e98-bd"] {
+            assert_eq!(epoch(header), None, "{header}");
         }
     }
 }

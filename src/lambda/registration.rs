@@ -13,7 +13,7 @@ use lambda_extension::{InvokeEvent, NextEvent};
 use lambda_runtime_api_client::body::Body;
 use lambda_runtime_api_client::{PooledClient, build_request};
 
-use super::invocation::invoked;
+use super::invoked;
 use crate::cache::Cache;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::refresher::Message;

@@ -22,7 +22,6 @@ mod declare;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod function;
-mod keyed_source;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "secrets-manager")]
@@ -46,9 +45,8 @@ use crate::error::{Cause, ErrorKind};
 pub(crate) use any_source::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 #[cfg(feature = "aws")]
 pub use aws::{AwsEntry, Place, Role, freeze_safe};
-pub use declare::{Connections, Declare, Declared, Entry};
+pub use declare::{ByKey, Connections, Declare, Declared, Entry};
 pub(crate) use declare::{Derivation, Prepared};
-pub use keyed_source::ByKey;
 
 /// A boxed future, as [`Source::fetch`] returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

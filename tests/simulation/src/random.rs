@@ -257,7 +257,8 @@ impl Swarm {
     }
 
     fn answers(&self, random: &mut Rng) -> Answers {
-        let times = if self.slow { &[0, 2, 10, 60, 300, 1500, 4000, 8000][..] } else { &[0, 2, 10, 30] };
+        let times =
+            if self.slow { &[0, 2, 10, 60, 300, 1500, 4000, 8000][..] } else { &[0, 2, 10, 30] };
         let with = match random.u8(0..12) {
             0 | 1 if self.failures => With::Failure,
             2 if self.failures => With::Throttling,
