@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A cause, shared by all the errors it explains.
-pub(crate) type Cause = Arc<dyn StdError + Send + Sync>;
+pub(crate) type SharedError = Arc<dyn StdError + Send + Sync>;
 
 /// Why something could not be done.
 ///
@@ -23,7 +23,7 @@ struct Inner {
     entry: Option<Arc<str>>,
     message: String,
     age: Option<AgeReport>,
-    cause: Option<Cause>,
+    cause: Option<SharedError>,
     others: Vec<Error>,
 }
 
@@ -110,7 +110,7 @@ impl Error {
         self.with(|inner| inner.entry = Some(Arc::clone(name)))
     }
 
-    pub(crate) fn caused_by(self, cause: Cause) -> Self {
+    pub(crate) fn caused_by(self, cause: SharedError) -> Self {
         self.with(|inner| inner.cause = Some(cause))
     }
 

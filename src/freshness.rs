@@ -19,6 +19,7 @@ const SLEWING: u32 = 2000;
 ///
 /// `max_age` is how long slewing may have gone on.
 pub(crate) fn age(began: Stamp, now: Stamp, max_age: Duration) -> Option<Duration> {
+    // guarantee 2: the larger of two. guarantee 3: what cannot be proved counts as expired.
     let wall = now.wall.saturating_sub(began.wall);
     let monotonic = now.monotonic.saturating_sub(began.monotonic).max(0);
     let behind = monotonic.saturating_sub(wall);
@@ -69,6 +70,7 @@ impl Bounds {
 
     /// Holds while what began at `began` is younger than `max_age` for certain.
     pub(crate) fn of(began: Stamp, max_age: Duration) -> Self {
+        // guarantee 4: steps 2 and 3 as four constants.
         let end = nanos(max_age);
         Self {
             monotonic_end: began.monotonic.saturating_add(end),

@@ -209,6 +209,7 @@ impl Cache {
         let mut changes = reader.changes();
         let _waiting = reader.waiting(entry);
         loop {
+            // guarantee 5: the state before the clocks. guarantee 6: whatever was waited for is judged again.
             let state = reader.load();
             let waits = match look(&state, self.clock.now()) {
                 ControlFlow::Break(result) => return Ok(result),

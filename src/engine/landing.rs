@@ -14,7 +14,7 @@ use crate::sources::Derivation;
 
 /// How a request's fetch ended, for traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum Ending {
     Unchanged,
     Changed,
     Deriving,
@@ -23,7 +23,7 @@ enum Outcome {
     Discarded,
 }
 
-impl Outcome {
+impl Ending {
     fn as_str(self) -> &'static str {
         match self {
             Self::Unchanged => "unchanged",
@@ -45,7 +45,7 @@ impl Engine {
             let span = job.spans.get(&request);
             // guarantee 7: only the fetch that the request waits for counts.
             let Some(asked) = self.in_flight_by(unit, id) else {
-                record(span, Outcome::Discarded);
+                record(span, Ending::Discarded);
                 self.discard(entries);
                 continue;
             };
@@ -64,7 +64,7 @@ impl Engine {
         let request = self.board.definition(entry).request;
         let span = job.spans.get(&request);
         let Some(deriving) = self.deriving.get(&entry).filter(|it| it.job == id) else {
-            record(span, Outcome::Discarded);
+            record(span, Ending::Discarded);
             self.retired.push(Retired::Derived(value));
             return;
         };
@@ -89,13 +89,13 @@ impl Engine {
         asked: Asked,
         entries: Vec<(usize, Came)>,
         now: Stamp,
-    ) -> Outcome {
+    ) -> Ending {
         let failed = |(_, came): &(usize, Came)| matches!(came.answer, CameAs::Failed(_));
         if entries.iter().any(failed) {
             let failures = &mut self.units.request_mut(request).failures;
             *failures = failures.saturating_add(1);
         }
-        let mut outcome = Outcome::Deriving;
+        let mut outcome = Ending::Deriving;
         let mut landed = false;
         for (entry, came) in entries {
             if let Some(came) = self.came(entry, asked, came, now) {
@@ -109,7 +109,7 @@ impl Engine {
         }
         let unit = Unit::Request(request);
         if self.is_idle(unit) {
-            if outcome != Outcome::Failed {
+            if outcome != Ending::Failed {
                 let took = clock::duration(now.monotonic.saturating_sub(asked.began.monotonic));
                 self.units.request_mut(request).latency.record(took);
             }
@@ -117,7 +117,7 @@ impl Engine {
         }
         if landed && let Some(tally) = self.life.phase.tally() {
             let count = match outcome {
-                Outcome::Failed => &mut tally.failed,
+                Ending::Failed => &mut tally.failed,
                 _ => &mut tally.refreshed,
             };
             *count += 1;
@@ -141,7 +141,7 @@ impl Engine {
     }
 
     /// Puts one answer into an entry's slot; `None` if nothing follows from it, or not yet.
-    fn came(&mut self, entry: usize, asked: Asked, came: Came, now: Stamp) -> Option<Outcome> {
+    fn came(&mut self, entry: usize, asked: Asked, came: Came, now: Stamp) -> Option<Ending> {
         let Came { answer, lifetime } = came;
         // One derivation at a time: it goes on, whatever another fetch brings. A fetch that confirms its
         // version gives it its stamp.
@@ -156,8 +156,8 @@ impl Engine {
             return None;
         }
         let (answer, outcome) = match answer {
-            CameAs::Unchanged(version) => (Answer::Unchanged(version), Outcome::Unchanged),
-            CameAs::Changed(value) => (Answer::Changed(value), Outcome::Changed),
+            CameAs::Unchanged(version) => (Answer::Unchanged(version), Ending::Unchanged),
+            CameAs::Changed(value) => (Answer::Changed(value), Ending::Changed),
             CameAs::ToDerive(derivation, version) => {
                 let deriving = Deriving {
                     job: self.begin_job(
@@ -172,7 +172,7 @@ impl Engine {
                 return None;
             }
             CameAs::Failed(error) => {
-                (Answer::Failed(Box::new(self.failure(entry, error, asked, now))), Outcome::Failed)
+                (Answer::Failed(Box::new(self.failure(entry, error, asked, now))), Ending::Failed)
             }
         };
         let Some(slot) = self.board.slot(entry).after(asked, answer, lifetime) else {
@@ -180,7 +180,7 @@ impl Engine {
             return None;
         };
         match outcome {
-            Outcome::Failed => self.counters.failed(entry),
+            Ending::Failed => self.counters.failed(entry),
             _ => self.counters.refreshed(entry),
         }
         self.board.set(entry, slot);
@@ -345,7 +345,7 @@ impl Engine {
     }
 }
 
-fn record(span: Option<&Span>, outcome: Outcome) {
+fn record(span: Option<&Span>, outcome: Ending) {
     span.map(|span| span.record("outcome", outcome.as_str()));
 }
 

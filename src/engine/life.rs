@@ -165,6 +165,7 @@ impl Life {
         if self.freezes { Phase::Free(Open::None) } else { Phase::NeverFreezes }
     }
 
+    // guarantee 9: whoever of the two is first begins the invocation; the other joins it.
     /// Changes to the next phase; returns what has to be done.
     pub(crate) fn on(&mut self, word: Word, now: Stamp) -> Vec<Step> {
         let mut steps = Vec::new();

@@ -15,7 +15,7 @@ use lambda_runtime_api_client::{PooledClient, build_request};
 
 use super::invoked;
 use crate::cache::Cache;
-use crate::error::{Cause, Error, ErrorKind};
+use crate::error::{Error, ErrorKind, SharedError};
 use crate::refresher::Message;
 
 const ID_HEADER: &str = "Lambda-Extension-Identifier";
@@ -35,11 +35,11 @@ pub(super) struct Registration {
 /// What can go wrong when asking for an event.
 enum Trouble {
     /// What was delivered is not an event; the loop goes on.
-    Malformed(Cause),
+    Malformed(SharedError),
     /// The connection broke; asking again may help.
-    Broken(Cause),
+    Broken(SharedError),
     /// The Extensions API refuses.
-    Refused(Cause),
+    Refused(SharedError),
 }
 
 impl Registration {
@@ -51,7 +51,7 @@ impl Registration {
             .await
             .map_err(|cause| {
                 let message = format!("the extension \"{name}\" could not be registered");
-                Error::new(ErrorKind::Lambda, message).caused_by(Cause::from(cause))
+                Error::new(ErrorKind::Lambda, message).caused_by(SharedError::from(cause))
             })?;
         Ok(Self { id: registered.extension_id, client: client() })
     }
@@ -111,8 +111,8 @@ impl Registration {
         serde_json::from_slice(&body).map_err(|error| Trouble::Malformed(boxed(error)))
     }
 
-    async fn call(&self, request: Request<Body>) -> Result<(StatusCode, Vec<u8>), Cause> {
-        let response = self.client.call(request).await.map_err(Cause::from)?;
+    async fn call(&self, request: Request<Body>) -> Result<(StatusCode, Vec<u8>), SharedError> {
+        let response = self.client.call(request).await.map_err(SharedError::from)?;
         let status = response.status();
         let body = response.into_body().collect().await.map_err(boxed)?;
         Ok((status, body.to_bytes().to_vec()))
@@ -161,6 +161,6 @@ fn client() -> PooledClient {
     PooledClient::builder().build()
 }
 
-fn boxed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Cause {
-    Cause::from(cause.into())
+fn boxed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SharedError {
+    SharedError::from(cause.into())
 }

@@ -11,7 +11,7 @@ use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::engine::{Came, CameAs, Part, Unit};
 use crate::entry::Version;
-use crate::error::{Cause, Error, ErrorKind};
+use crate::error::{Error, ErrorKind, SharedError};
 use crate::freshness;
 use crate::snapshot::{AnyValue, NewValue};
 use crate::sources::{
@@ -198,7 +198,7 @@ impl Asking {
     }
 }
 
-type Unusable = (ErrorKind, Cause);
+type Unusable = (ErrorKind, SharedError);
 
 impl Target {
     fn came(

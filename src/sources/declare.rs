@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{BoxFuture, Source};
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
-use crate::error::{Cause, Error};
+use crate::error::{Error, SharedError};
 use crate::snapshot::AnyValue;
 
 /// What one entry asks a source for, as its user declares it.
@@ -54,11 +54,11 @@ pub(crate) type DecodeFn<P, T> = Arc<dyn Fn(&P) -> Result<Prepared<T>, DecodeErr
 /// A value that is decoded, or still to be derived.
 pub(crate) enum Prepared<T> {
     Ready(T),
-    Deriving(BoxFuture<'static, Result<T, Cause>>),
+    Deriving(BoxFuture<'static, Result<T, SharedError>>),
 }
 
 /// Derives an entry's value from what was decoded.
-pub(crate) struct Derivation(pub(crate) BoxFuture<'static, Result<AnyValue, Cause>>);
+pub(crate) struct Derivation(pub(crate) BoxFuture<'static, Result<AnyValue, SharedError>>);
 
 impl fmt::Debug for Derivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +68,7 @@ impl fmt::Debug for Derivation {
 
 impl<T: 'static> Prepared<T> {
     /// The value, derived if need be.
-    pub(crate) async fn finish(self) -> Result<T, Cause> {
+    pub(crate) async fn finish(self) -> Result<T, SharedError> {
         match self {
             Self::Ready(value) => Ok(value),
             Self::Deriving(value) => value.await,
@@ -84,7 +84,7 @@ impl<T: 'static> Prepared<T> {
         match self {
             Self::Ready(value) => convert(value).map(Prepared::Ready),
             Self::Deriving(value) => Ok(Prepared::Deriving(Box::pin(async move {
-                convert(value.await?).map_err(|error| Arc::new(error) as Cause)
+                convert(value.await?).map_err(|error| Arc::new(error) as SharedError)
             }))),
         }
     }
@@ -241,9 +241,9 @@ impl<D: Declare, T> Entry<D, T> {
         let (decode, function) = (self.decode, Arc::new(function));
         let decode = move |payload: &Payload<D>| {
             let (prepared, function) = (decode(payload)?, Arc::clone(&function));
-            let value: BoxFuture<'static, Result<U, Cause>> = Box::pin(async move {
+            let value: BoxFuture<'static, Result<U, SharedError>> = Box::pin(async move {
                 let value = prepared.finish().await?;
-                function(value).await.map_err(|error| Cause::from(error.into()))
+                function(value).await.map_err(|error| SharedError::from(error.into()))
             });
             Ok(Prepared::Deriving(value))
         };

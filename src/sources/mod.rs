@@ -40,7 +40,7 @@ use std::time::SystemTime;
 
 use crate::clock::Stamp;
 use crate::entry::Version;
-use crate::error::{Cause, ErrorKind};
+use crate::error::{ErrorKind, SharedError};
 
 pub(crate) use any_source::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 #[cfg(feature = "aws")]
@@ -155,7 +155,7 @@ impl<P> fmt::Debug for Fetched<P> {
 #[derive(Clone)]
 pub struct FetchError {
     pub(crate) kind: ErrorKind,
-    pub(crate) cause: Cause,
+    pub(crate) cause: SharedError,
 }
 
 impl FetchError {

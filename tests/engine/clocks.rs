@@ -90,7 +90,7 @@ async fn a_freeze_that_neither_clock_saw_is_told_by_the_trace_id() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_trace_id_a_freeze_that_neither_clock_saw_stays_unseen() {
-    // The limit that docs/guarantee.md states, and why the witness is worth having.
+    // The limit that docs/guarantee.md states, and why the trace id's time is worth having.
     let it = Fixture::new().await;
     it.source.set("x", "2");
     it.clock.freeze(5 * MINUTE);
@@ -112,7 +112,7 @@ async fn unseen_time_counts_even_if_it_does_not_expire_the_value_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wall_clock_that_is_always_a_little_behind_does_not_use_up_the_witness() {
+async fn a_wall_clock_that_is_always_a_little_behind_does_not_use_up_the_trace_id() {
     let it = Fixture::with(|entry| entry.refresh_after(MINUTE)).await;
     it.clock.step_back(2 * SECOND);
     it.cache.refresh(it.x).await.unwrap();

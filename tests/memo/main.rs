@@ -14,6 +14,6 @@ mod orders;
 mod secrets;
 mod single_flight;
 mod sources;
+mod trace_time;
 mod traces;
-mod witness;
 mod world;

@@ -8,7 +8,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{CreateUnhandledError, SdkError};
 use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
 
-use crate::error::{Cause, ErrorKind};
+use crate::error::{ErrorKind, SharedError};
 use crate::sources::FetchError;
 
 /// What a client's error means for a request.
@@ -68,7 +68,7 @@ impl FetchError {
 #[derive(Debug)]
 struct Context {
     message: String,
-    cause: Cause,
+    cause: SharedError,
 }
 
 impl fmt::Display for Context {

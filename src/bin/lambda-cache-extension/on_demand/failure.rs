@@ -22,7 +22,7 @@ pub(super) struct Failure {
     /// The operation, and what it was called for.
     call: String,
     reply: Reply,
-    cause: Cause,
+    cause: Reason,
 }
 
 /// What the client gets.
@@ -33,7 +33,7 @@ struct Reply {
 }
 
 #[derive(Debug)]
-enum Cause {
+enum Reason {
     NotFound(BoxError),
     Failed(BoxError),
     /// No answer within this time.
@@ -61,14 +61,14 @@ impl Failure {
         };
         let code = error.code().unwrap_or_default().trim_end_matches("Exception");
         let cause = match code.ends_with("NotFound") {
-            true => Cause::NotFound(error.into()),
-            false => Cause::Failed(error.into()),
+            true => Reason::NotFound(error.into()),
+            false => Reason::Failed(error.into()),
         };
         Self { call: String::new(), reply, cause }
     }
 
     pub(super) fn timeout(limit: Duration) -> Self {
-        Self { call: String::new(), reply: Reply::timeout(), cause: Cause::Timeout(limit) }
+        Self { call: String::new(), reply: Reply::timeout(), cause: Reason::Timeout(limit) }
     }
 
     /// The same failure, naming its call.
@@ -77,7 +77,7 @@ impl Failure {
     }
 
     pub(super) fn is_not_found(&self) -> bool {
-        matches!(self.cause, Cause::NotFound(_))
+        matches!(self.cause, Reason::NotFound(_))
     }
 
     /// Bytes that it takes in the cache.
@@ -149,7 +149,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, reply, cause } = self;
         match cause {
-            Cause::Timeout(limit) => write!(f, "{call}: no answer within {limit:.1?}"),
+            Reason::Timeout(limit) => write!(f, "{call}: no answer within {limit:.1?}"),
             _ => write!(f, "{call}: status {}", reply.status.as_u16()),
         }
     }
@@ -158,8 +158,8 @@ impl fmt::Display for Failure {
 impl StdError for Failure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.cause {
-            Cause::NotFound(error) | Cause::Failed(error) => Some(&**error),
-            Cause::Timeout(_) => None,
+            Reason::NotFound(error) | Reason::Failed(error) => Some(&**error),
+            Reason::Timeout(_) => None,
         }
     }
 }
