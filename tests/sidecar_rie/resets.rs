@@ -16,14 +16,14 @@ async fn each_time_the_environment_ends_it_exits_by_itself_and_the_next_serves_a
     let moto = Moto::start(&directory).await;
     let function = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/unreliable.py");
     let variables =
-        [("AWS_LAMBDA_FUNCTION_TIMEOUT", "1"), ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")];
+        [("AWS_LAMBDA_FUNCTION_TIMEOUT", "4"), ("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "debug")];
     let mut sandbox = Sandbox::start(&moto, &directory, &function, "", &variables).await;
     let emulator = &sandbox.emulator;
     let served = json!([200, "No data found"]);
 
     assert_eq!(emulator.invoke::<Json>().await, served);
     let answer = emulator.post(r#"{"then":"hang"}"#).await;
-    assert!(answer.contains("Task timed out after 1.00 seconds"), "{answer}");
+    assert!(answer.contains("Task timed out after 4.00 seconds"), "{answer}");
     assert_eq!(emulator.invoke::<Json>().await, served);
     let answer = emulator.post(r#"{"then":"crash"}"#).await;
     assert!(answer.contains("Runtime.ExitError"), "{answer}");

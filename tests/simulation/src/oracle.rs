@@ -58,7 +58,7 @@ pub struct Oracle {
 }
 
 /// The difference between a fetch's timeout and when a freeze must have held it up.
-const GRACE: u64 = 1000;
+pub const GRACE: u64 = 1000;
 /// A source that is well answers in this time.
 const LONG_ENOUGH: u64 = 100;
 /// What a trace id does not show: what a clock may well be off by, and parts of a second.

@@ -13,7 +13,7 @@ use crate::history::{
     By, Clocks, EntryOptions, Event, Freeze, History, How, Loading, Place, Setup, Target, Trace,
     What,
 };
-use crate::oracle::{Got, Oracle, Read};
+use crate::oracle::{GRACE, Got, Oracle, Read};
 use crate::world::{Keys, True, When, World};
 
 /// A history that broke a rule.
@@ -65,7 +65,8 @@ impl Simulator {
 /// What tasks tell the player.
 #[derive(Default)]
 struct Told {
-    reads: Vec<Read>,
+    /// Each with when it ended, on the clock by which readers wait.
+    reads: Vec<(u64, Instant, Read)>,
     /// Entries that were invalidated: which, when that was asked, and when it was answered.
     invalidated: Vec<(Target, When, When)>,
 }
@@ -87,6 +88,8 @@ struct Player {
     /// The wall clock has lagged once.
     lagged: bool,
     began: Instant,
+    /// The last freeze, if a fetch that was under way is not known from its age to have been held up by it.
+    short_freeze: Option<Instant>,
     /// What makes fetches necessary: reads, invocations, freezes, what was found to be wrong.
     reasons: u64,
     played: Played,
@@ -96,6 +99,7 @@ struct Player {
 
 /// A reader that waits.
 struct Waiting {
+    number: u64,
     by: By,
     what: What,
     reader: AbortHandle,
@@ -103,6 +107,7 @@ struct Waiting {
     since: Instant,
     /// Something was, before.
     disturbed: bool,
+    excuses_errors: bool,
 }
 
 /// An invocation.
@@ -112,6 +117,8 @@ struct Going {
     deadline: Instant,
     /// When the cache first heard of it.
     heard: Option<True>,
+    /// In its midst.
+    frozen: bool,
     began: bool,
     invoke: Option<Reply>,
     /// The handler is over, with or without a response.
@@ -239,6 +246,7 @@ impl Player {
             last: None,
             lagged: false,
             began: Instant::now(),
+            short_freeze: None,
             reasons: 0,
             played: Played::default(),
             stray: false,
@@ -278,6 +286,7 @@ impl Player {
             Event::FreezeNow(freeze) => {
                 if self.setup.clocks != Clocks::WallLags {
                     self.freeze(freeze);
+                    self.excuse_errors();
                 }
             }
             Event::SetWall(by) => self.set_wall(by),
@@ -287,6 +296,7 @@ impl Player {
             Event::Kill => {
                 kill_refresher(&self.cache);
                 self.oracle.killed = true;
+                self.disturbed();
                 // A task ends when it is next run.
                 sleep(ms(1)).await;
             }
@@ -313,6 +323,8 @@ impl Player {
 
     /// What the clocks see of a freeze.
     fn freeze(&mut self, Freeze { lasts, seen }: Freeze) {
+        let is_short = lasts < self.oracle.timeout + GRACE;
+        self.short_freeze = (lasts > 0 && is_short).then(Instant::now);
         let seen = lasts * u64::from(seen.min(100)) / 100;
         let clock = &self.world.clock;
         match self.setup.clocks {
@@ -368,6 +380,16 @@ impl Player {
         }
     }
 
+    /// To the cache, a freeze in the midst of an invocation looks as if its attempts took that long.
+    fn excuse_errors(&mut self) {
+        for waiting in &mut self.waiting {
+            waiting.excuses_errors = true;
+        }
+        if let Some(going) = &mut self.going {
+            going.frozen = true;
+        }
+    }
+
     async fn next(&mut self, freeze: Freeze, deadline: u64, trace: Trace, retry: bool) {
         let Place::Function { extension, .. } = self.setup.place else { return };
         if let Some(going) = &self.going {
@@ -403,6 +425,7 @@ impl Player {
             made,
             deadline: Instant::now() + ms(deadline),
             heard: None,
+            frozen: false,
             began: false,
             invoke: None,
             over: None,
@@ -489,18 +512,30 @@ impl Player {
         self.stray |= by == By::Task;
         let tells = matches!(self.setup.place, Place::Function { tells: true, .. });
         let invocation = handler.filter(|_| tells && by == By::Handler);
-        let invocation = invocation.and_then(|going| going.heard);
+        let invocation = invocation.filter(|going| !going.frozen).and_then(|going| going.heard);
         let (cache, world, told) = (self.cache.clone(), self.world.clone(), Arc::clone(&self.told));
         let (entries, memos) = (self.entries.clone(), self.memos.clone());
+        if let What::One(Target::Entry(entry), _) = what
+            && self.setup.entries[entry].loading == Loading::Lazy
+        {
+            // Snapshots that wait now wait for this entry as well.
+            self.disturbed();
+        }
+        self.reasons += 1;
+        let number = self.reasons;
         let reader = self.tasks.spawn(async move {
             let began = world.when();
             let got = get(&cache, &entries, &memos, what).await;
             let ended = world.when();
             let read = Read { what, began, invocation, ended, got };
-            told.lock().unwrap_or_else(PoisonError::into_inner).reads.push(read);
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.reads.push((number, Instant::now(), read));
         });
-        self.waiting.push(Waiting { by, what, reader, since: Instant::now(), disturbed: false });
-        self.reasons += 1;
+        let since = Instant::now();
+        // It may join a fetch that is found at its end to have been held up.
+        let disturbed = self.short_freeze.is_some_and(|it| it.elapsed() < ms(self.oracle.timeout));
+        let excuses_errors = false;
+        self.waiting.push(Waiting { number, by, what, reader, since, disturbed, excuses_errors });
     }
 
     fn invalidate(&mut self, target: Target) {
@@ -539,52 +574,68 @@ impl Player {
         for (target, asked, heard) in told.invalidated.drain(..) {
             self.oracle.invalidated(target, asked, heard);
         }
-        for read in told.reads {
+        for (number, ended, mut read) in told.reads {
             self.played.reads += 1;
+            if let Some(waited) = self.waiting.iter().find(|waiting| waiting.number == number) {
+                self.check_waited(waited, ended)?;
+                read.invocation = read.invocation.filter(|_| !waited.excuses_errors);
+            }
             self.oracle.judge(&self.world, &read)?;
         }
         self.waiting.retain(|waiting| !waiting.reader.is_finished());
-        self.check_waiting()?;
+        for waiting in &self.waiting {
+            self.check_waited(waiting, Instant::now())?;
+        }
         self.check_replies()?;
         self.check_calls()
     }
 
     /// Nobody waits for longer than fetches take.
-    fn check_waiting(&self) -> Result<(), String> {
-        let handler_runs = self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
-        for Waiting { by, what, since, disturbed, .. } in &self.waiting {
-            let fetches = self.fetches_waited_for(*what) + u64::from(*disturbed);
-            let bound = ms(fetches * self.oracle.timeout + 1200);
-            let is_served = match self.setup.place {
-                Place::Server => true,
-                Place::Function { .. } => handler_runs && *by == By::Handler,
-            };
-            if is_served && since.elapsed() > bound {
-                return Err(format!("a reader has waited for {:?}: {what:?}", since.elapsed()));
-            }
-            if self.oracle.killed && since.elapsed() > ms(5) {
-                return Err(format!("a reader waits for a dead refresher: {what:?}"));
-            }
+    fn check_waited(&self, waiting: &Waiting, until: Instant) -> Result<(), String> {
+        let &Waiting { by, what, since, disturbed, .. } = waiting;
+        let waited = until.saturating_duration_since(since);
+        let fetches = self.fetches_waited_for(what) + u64::from(disturbed);
+        let bound = ms(fetches * self.oracle.timeout + 1200);
+        let handler_runs = || self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
+        let is_served = match self.setup.place {
+            Place::Server => true,
+            Place::Function { .. } => by == By::Handler && handler_runs(),
+        };
+        if is_served && waited > bound {
+            return Err(format!("a reader has waited for {waited:?}: {what:?}"));
+        }
+        if self.oracle.killed && waited > ms(5) {
+            return Err(format!("a reader waits for a dead refresher: {what:?}"));
         }
         Ok(())
     }
 
-    /// How many fetches a read may have to wait for, one after the other: two, if what was under way when it
-    /// began may be no answer to it.
+    /// How many fetches a read may have to wait for, one after the other.
     fn fetches_waited_for(&self, what: What) -> u64 {
         let timeout = self.oracle.timeout;
-        let answers = |entry: &EntryOptions| {
-            let lifetime = self.world.thing(entry.thing, |thing| thing.lifetime);
-            let age = entry.max_age.unwrap_or(u64::MAX).min(lifetime);
-            entry.loading != Loading::Lazy && age > timeout
+        let outlives_a_fetch = |thing: usize, max_age: Option<u64>| {
+            let lifetime = self.world.thing(thing, |thing| thing.lifetime);
+            max_age.unwrap_or(u64::MAX).min(lifetime) > timeout
         };
-        let answered = match what {
-            What::Snapshot => self.setup.entries.iter().all(answers),
-            What::One(Target::Entry(entry), How::Get) => answers(&self.setup.entries[entry]),
-            What::One(Target::Key(memo, _), How::Get) => self.setup.memos[memo].max_age > timeout,
-            What::One(..) => false,
+        let entry_does = |entry: &EntryOptions| {
+            entry.loading != Loading::Lazy && outlives_a_fetch(entry.thing, entry.max_age)
         };
-        if answered { 1 } else { 2 }
+        // What was under way when it began may be no answer to it.
+        let of_one = |outlives: bool| if outlives { 1 } else { 2 };
+        match what {
+            What::Snapshot => {
+                let entries = &self.setup.entries;
+                // One entry may expire while the read waits for another.
+                of_one(entries.iter().all(entry_does)) + u64::from(entries.len() > 1)
+            }
+            What::One(Target::Entry(entry), How::Get) => {
+                of_one(entry_does(&self.setup.entries[entry]))
+            }
+            What::One(Target::Key(memo, thing), How::Get) => {
+                of_one(outlives_a_fetch(thing, Some(self.setup.memos[memo].max_age)))
+            }
+            What::One(..) => 2,
+        }
     }
 
     /// Nobody is held for longer than the hold limit, and when nobody is, nothing is in flight.

@@ -196,7 +196,7 @@ impl Swarm {
             Kind::Yield => Event::Yield(random.u8(1..12)),
             Kind::Change => Event::Change(random.usize(0..setup.things.len())),
             Kind::Answers => {
-                Event::Behave(random.usize(0..setup.things.len()), self.answers(random))
+                Event::Behave(random.usize(0..setup.things.len()), self.answers(random, setup))
             }
             Kind::Derives => {
                 let takes = one_of(random, &[0, 5, 100, 1000, 10_000]);
@@ -256,9 +256,11 @@ impl Swarm {
         }
     }
 
-    fn answers(&self, random: &mut Rng) -> Answers {
-        let times =
-            if self.slow { &[0, 2, 10, 60, 300, 1500, 4000, 8000][..] } else { &[0, 2, 10, 30] };
+    fn answers(&self, random: &mut Rng, setup: &Setup) -> Answers {
+        // Up to just before the timeout, and past it.
+        let nearly = setup.timeout * 9 / 10;
+        let slow = [0, 2, 10, 60, 300, nearly / 2, nearly, nearly, 8000];
+        let times = if self.slow { &slow[..] } else { &[0, 2, 10, 30] };
         let with = match random.u8(0..12) {
             0 | 1 if self.failures => With::Failure,
             2 if self.failures => With::Throttling,
