@@ -17,7 +17,20 @@ pub fn history(seed: u64) -> History {
     let setup = setup(&mut random);
     let swarm = Swarm::new(&mut random, &setup);
     let count = random.usize(EVENTS);
-    let events = (0..count).map(|_| swarm.event(&mut random, &setup)).collect();
+    let mut events = Vec::with_capacity(count + 4);
+    while events.len() < count {
+        let event = swarm.event(&mut random, &setup);
+        match event {
+            // What is under way at a freeze, and what is asked for after it, is often the same.
+            Event::FreezeNow(_) if random.bool() => {
+                let target = target(&mut random, &setup);
+                let how = if random.bool() { How::Refresh } else { How::Get };
+                let read = |how| Event::Read(By::Handler, What::One(target, how));
+                events.extend([read(how), Event::Pass(1), event, read(How::Get)]);
+            }
+            _ => events.push(event),
+        }
+    }
     History { setup, events }
 }
 
