@@ -595,7 +595,7 @@ impl Player {
         let &Waiting { by, what, since, disturbed, .. } = waiting;
         let waited = until.saturating_duration_since(since);
         let fetches = self.fetches_waited_for(what) + u64::from(disturbed);
-        let bound = ms(fetches * self.oracle.timeout + 1200);
+        let bound = ms(fetches * self.oracle.timeout + 50);
         let handler_runs = || self.going.as_ref().is_some_and(|it| it.began && it.over.is_none());
         let is_served = match self.setup.place {
             Place::Server => true,
