@@ -149,6 +149,16 @@ impl Reply {
 /// By more than this no clock is slewed within a max age.
 const EVIDENT: u64 = 200;
 
+/// The time that the environment has run, which is what whoever waits has to wait for.
+#[expect(clippy::disallowed_methods, reason = "the world is not the cache")]
+fn running() -> Instant {
+    Instant::now()
+}
+
+fn passed_since(then: Instant) -> Duration {
+    running().saturating_duration_since(then)
+}
+
 fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -245,7 +255,7 @@ impl Player {
             going: None,
             last: None,
             lagged: false,
-            began: Instant::now(),
+            began: running(),
             short_freeze: None,
             reasons: 0,
             played: Played::default(),
@@ -306,7 +316,7 @@ impl Player {
 
     /// Lets time pass. A handler responds before its deadline.
     async fn pass(&mut self, time: u64) {
-        let until = Instant::now() + ms(time);
+        let until = running() + ms(time);
         let deadline = self.going.as_ref().filter(|going| going.over.is_none());
         if let Some(deadline) = deadline.map(|going| going.deadline)
             && deadline < until
@@ -324,7 +334,7 @@ impl Player {
     /// What the clocks see of a freeze.
     fn freeze(&mut self, Freeze { lasts, seen }: Freeze) {
         let is_short = lasts < self.oracle.timeout + GRACE;
-        self.short_freeze = (lasts > 0 && is_short).then(Instant::now);
+        self.short_freeze = (lasts > 0 && is_short).then(running);
         let seen = lasts * u64::from(seen.min(100)) / 100;
         let clock = &self.world.clock;
         match self.setup.clocks {
@@ -368,7 +378,7 @@ impl Player {
     /// Something came in between: what was waited for may have to begin again.
     fn disturbed(&mut self) {
         self.reasons += 1;
-        let now = Instant::now();
+        let now = running();
         for waiting in &mut self.waiting {
             waiting.since = now;
             waiting.disturbed = true;
@@ -423,7 +433,7 @@ impl Player {
         self.going = Some(Going {
             test,
             made,
-            deadline: Instant::now() + ms(deadline),
+            deadline: running() + ms(deadline),
             heard: None,
             frozen: false,
             began: false,
@@ -441,7 +451,7 @@ impl Player {
         };
         let test = going.test.clone();
         let task = self.tasks.spawn(async move { _ = test.invoke().await });
-        going.invoke = Some(Reply { task, since: Instant::now() });
+        going.invoke = Some(Reply { task, since: running() });
         going.heard.get_or_insert(now);
         let delay = now - going.made;
         self.oracle.trace_delayed(delay);
@@ -461,9 +471,9 @@ impl Player {
             let (test, delay) = (going.test.clone(), now - going.made);
             self.oracle.trace_delayed(delay);
             self.disturbed();
-            let began = Instant::now();
+            let began = running();
             _ = test.handler_begins().await;
-            let held = began.elapsed();
+            let held = passed_since(began);
             if !held.is_zero() {
                 return Err(format!("a handler that begins is held back for {held:?}"));
             }
@@ -477,7 +487,7 @@ impl Player {
         if !going.began || going.over.is_some() {
             return;
         }
-        going.over = Some(Instant::now());
+        going.over = Some(running());
         self.waiting.retain(|waiting| {
             if waiting.by == By::Handler {
                 waiting.reader.abort();
@@ -487,7 +497,7 @@ impl Player {
         if tells {
             let test = going.test.clone();
             let task = self.tasks.spawn(async move { _ = test.handler_ends().await });
-            going.response = Some(Reply { task, since: Instant::now() });
+            going.response = Some(Reply { task, since: running() });
         }
         self.disturbed();
     }
@@ -495,7 +505,7 @@ impl Player {
     fn fail(&mut self) {
         let Some(going) = self.going.as_mut() else { return };
         if !going.began {
-            going.over.get_or_insert(Instant::now());
+            going.over.get_or_insert(running());
         }
     }
 
@@ -529,11 +539,12 @@ impl Player {
             let ended = world.when();
             let read = Read { what, began, invocation, ended, got };
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.reads.push((number, Instant::now(), read));
+            told.reads.push((number, running(), read));
         });
-        let since = Instant::now();
+        let since = running();
         // It may join a fetch that is found at its end to have been held up.
-        let disturbed = self.short_freeze.is_some_and(|it| it.elapsed() < ms(self.oracle.timeout));
+        let disturbed =
+            self.short_freeze.is_some_and(|it| passed_since(it) < ms(self.oracle.timeout));
         let excuses_errors = false;
         self.waiting.push(Waiting { number, by, what, reader, since, disturbed, excuses_errors });
     }
@@ -584,7 +595,7 @@ impl Player {
         }
         self.waiting.retain(|waiting| !waiting.reader.is_finished());
         for waiting in &self.waiting {
-            self.check_waited(waiting, Instant::now())?;
+            self.check_waited(waiting, running())?;
         }
         self.check_replies()?;
         self.check_calls()
@@ -650,7 +661,7 @@ impl Player {
         let limit = ms(self.setup.hold_limit.max(250) + 20);
         let mut replies = going.invoke.iter().chain(&going.response);
         let holds = |reply: &Reply| {
-            let held = reply.since.max(over).elapsed();
+            let held = passed_since(reply.since.max(over));
             (!reply.has_come() && held > limit).then_some(held)
         };
         if self.waiting.is_empty()
@@ -661,7 +672,7 @@ impl Player {
         let is_free = going.is_over(extension) && going.response.is_some();
         let in_flight = self.world.in_flight();
         if tells && is_free && !self.stray && self.waiting.is_empty() && in_flight > 0 {
-            let over = over.elapsed();
+            let over = passed_since(over);
             return Err(format!(
                 "{in_flight} in flight where a freeze may come, {over:?} after the response"
             ));
@@ -671,7 +682,7 @@ impl Player {
 
     /// Nothing is asked for more often than there is reason to.
     fn check_calls(&mut self) -> Result<(), String> {
-        let passed = self.began.elapsed().as_millis() as u64;
+        let passed = passed_since(self.began).as_millis() as u64;
         let mut calls = 0;
         for thing in 0..self.setup.things.len() {
             let entries = self.setup.entries.iter().filter(|entry| entry.thing == thing);
