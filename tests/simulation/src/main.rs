@@ -25,6 +25,7 @@ fn options() -> Result<Options, lexopt::Error> {
     Ok(options)
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it all took is for people")]
 fn main() -> ExitCode {
     let options = match options() {
         Ok(options) => options,

@@ -1,4 +1,6 @@
-//! Histories that once broke a rule.
+//! Histories that once broke a rule, as the simulator printed them.
+
+#![allow(unused_imports, reason = "each history needs other names")]
 
 use simulation::Simulator;
 use simulation::history::By::*;
