@@ -308,3 +308,22 @@ async fn what_a_function_returns_is_an_entry_and_its_error_is_the_entrys_cause()
     assert!(error.source().unwrap().downcast_ref::<std::io::Error>().is_some());
     assert!(error.to_string().contains("no rates today"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_gets_an_error_has_another_attempt_made_once_the_back_off_is_over() {
+    let it = Fixture::with(|entry| entry.max_age(SECOND)).await;
+    // Without INVOKE there are no timers, so it is the read that causes the attempt.
+    it.invocations.next().handler_begins().await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.advance(SECOND);
+    assert!(it.read().await.is_err());
+    it.source.behave(Behaviour::Answer);
+    assert!(it.read().await.is_err(), "backing off");
+    settle().await;
+    assert_eq!(it.calls(), 2);
+    it.clock.advance(SECOND);
+    assert!(it.read().await.is_err(), "an attempt of this invocation has failed");
+    settle().await;
+    assert_eq!(it.calls(), 3);
+    assert_eq!(it.read().await.unwrap(), "1");
+}
