@@ -134,6 +134,21 @@ async fn errors_carry_the_services_own_status_and_words() {
 }
 
 #[tokio::test]
+async fn a_success_that_cannot_be_read_is_an_error_to_the_client_too() {
+    let cloud = Cloud::start().await;
+    let sidecar = setup("").start(&cloud).await;
+    let paths = ["/secretsmanager/get?secretId=a", "/systemsmanager/parameters/get?name=a"];
+    for said in ["<html>", r#"{"Parameters": [{"Na"#, "[]"] {
+        cloud.aws.script(move |_| Some(Answer::Say(200, said.to_owned())));
+        for path in paths {
+            let reply = sidecar.named(path).await;
+            let expected = json!({"__type": "ConnectionError", "message": "Response Error"});
+            assert_eq!((reply.status, reply.json()), (502, expected), "{path} {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_does_not_answer_in_its_time_is_a_timeout() {
     let cloud = Cloud::start().await;
     let sidecar = setup("").variable("SSM_PARAMETER_STORE_TIMEOUT_MILLIS", 50).start(&cloud).await;

@@ -48,6 +48,10 @@ impl Failure {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let reply = match &error {
+            // An answer of success that is not the protocol's.
+            SdkError::ServiceError(error) if error.raw().status().is_success() => {
+                Reply::connection("Response Error")
+            }
             SdkError::ServiceError(error) => Reply::of_service(error.raw()),
             SdkError::TimeoutError(_) => Reply::timeout(),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => Reply::timeout(),
