@@ -59,7 +59,8 @@ async fn no_value_is_older_than_its_bound_under_awss_own_emulator() {
     let describe = |command: &mut Command| {
         command.env("TMPDIR", &directory).env("RATES_FILE", &world.rates);
     };
-    let emulator = Emulator::start(&example("function"), &world.moto, &directory, describe).await;
+    let emulator =
+        Emulator::start(&example("function"), &world.moto.endpoint, &directory, describe).await;
 
     let invocations = tokio::select! {
         invocations = traffic(&emulator) => invocations,

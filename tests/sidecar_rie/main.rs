@@ -11,6 +11,7 @@ mod node;
 #[path = "../support/process.rs"]
 mod process;
 mod resets;
+#[path = "../support/sandbox.rs"]
 mod sandbox;
 mod world;
 

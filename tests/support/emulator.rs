@@ -4,6 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::moto::{Moto, REGION};
+use crate::moto::REGION;
 use crate::process::{LIMIT, free_ports, program, start, until_it_listens};
 
 /// It ends with the test.
@@ -22,11 +23,11 @@ pub(crate) struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with this function, which finds AWS at `moto`, and the variables that `describe` adds;
-    /// its log is in `directory`.
+    /// Starts it with this function, which finds AWS at `endpoint`, and the variables that `describe`
+    /// adds; its log is in `directory`.
     pub(crate) async fn start(
         function: &Path,
-        moto: &Moto,
+        endpoint: &str,
         directory: &Path,
         describe: impl FnOnce(&mut Command),
     ) -> Self {
@@ -39,7 +40,7 @@ impl Emulator {
             .arg(function)
             // Whatever this machine knows of AWS is none of the function's business.
             .env_clear()
-            .env("AWS_ENDPOINT_URL", &moto.endpoint)
+            .env("AWS_ENDPOINT_URL", endpoint)
             .env("AWS_REGION", REGION)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
@@ -60,13 +61,22 @@ impl Emulator {
 
     /// What the emulator says to an invocation with this event, whatever comes of it.
     pub(crate) async fn post(&self, event: &str) -> String {
-        tokio::time::timeout(LIMIT, self.exchange(event)).await.expect("an answer").unwrap()
+        self.post_within(event, LIMIT).await
+    }
+
+    /// The same, for an invocation that may take as long.
+    pub(crate) async fn post_within(&self, event: &str, limit: Duration) -> String {
+        tokio::time::timeout(limit, self.exchange(event)).await.expect("an answer").unwrap()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> i32 {
+        self.process.id().expect("a running process").try_into().unwrap()
     }
 
     /// Has it shut the environment down, and gives its log.
     pub(crate) async fn shut_down(&mut self) -> String {
-        let id = self.process.id().and_then(|id| Pid::from_raw(id.try_into().unwrap()));
-        kill_process(id.expect("a running process"), Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(self.id()).unwrap(), Signal::TERM).unwrap();
         tokio::time::timeout(LIMIT, self.process.wait()).await.expect("its end").unwrap();
         fs::read_to_string(&self.log).unwrap()
     }

@@ -20,7 +20,7 @@ const NAME: &str = "lambda-cache-extension-under-test";
 /// It ends with the test.
 pub(crate) struct Sandbox {
     pub(crate) emulator: Emulator,
-    _extension: Extension,
+    pub(crate) extensions: Extensions,
 }
 
 impl Sandbox {
@@ -33,7 +33,20 @@ impl Sandbox {
         config: &str,
         variables: &[(&str, &str)],
     ) -> Self {
-        let extension = Extension::install();
+        let extensions = Extensions::none();
+        Self::start_with(extensions, &moto.endpoint, directory, function, config, variables).await
+    }
+
+    /// The same, where AWS is at `endpoint`, for a test whose turn it already is.
+    pub(crate) async fn start_with(
+        extensions: Extensions,
+        endpoint: &str,
+        directory: &Path,
+        function: &Path,
+        config: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        symlink(BINARY, &extensions.file).unwrap();
         let path = directory.join("config.yaml");
         fs::write(&path, config).unwrap();
         let [declared, on_demand] = free_ports().await;
@@ -50,20 +63,21 @@ impl Sandbox {
                 .envs(variables.iter().copied());
         };
         let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/bootstrap.py");
-        let emulator = Emulator::start(&runtime, moto, directory, describe).await;
-        Self { emulator, _extension: extension }
+        let emulator = Emulator::start(&runtime, endpoint, directory, describe).await;
+        Self { emulator, extensions }
     }
 }
 
-/// The sidecar in the emulator's folder.
-struct Extension {
+/// The emulator's folder, where the sidecar is or will be.
+pub(crate) struct Extensions {
     file: PathBuf,
     /// Tests take turns, those of other processes too.
     _turn: File,
 }
 
-impl Extension {
-    fn install() -> Self {
+impl Extensions {
+    /// None is there yet: an emulator that starts now starts a function alone.
+    pub(crate) fn none() -> Self {
         fs::create_dir_all(EXTENSIONS).unwrap();
         let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("extension.lock"));
         let turn = turn.unwrap();
@@ -71,12 +85,11 @@ impl Extension {
         let file = Path::new(EXTENSIONS).join(NAME);
         // What a test that was killed has left.
         fs::remove_file(&file).ok();
-        symlink(BINARY, &file).unwrap();
         Self { file, _turn: turn }
     }
 }
 
-impl Drop for Extension {
+impl Drop for Extensions {
     fn drop(&mut self) {
         fs::remove_file(&self.file).ok();
     }
