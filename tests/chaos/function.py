@@ -64,24 +64,28 @@ def declared(path, name, thing, max_age):
 
 def on_demand(path, parameter, name, max_age):
     query, what = {parameter: name}, f"sidecar {path}"
-    if random.random() < 0.1:
+    if random.random() < 0.03:
         query["refreshNow"], what, max_age = "true", what + " refreshNow", 0
     return ON_DEMAND, path, query, what, name, max_age
 
 
 def handler(event, context):
-    reads = []
-    for _ in range(random.randint(1, 3)):
-        reads += several()
-        time.sleep(random.choice([0, 0, 0.1, 0.5]))
-    return reads
-
-
-def several():
-    reads = [declared(*entry) for entry in ENTRIES]
+    """Everything is read again and again for some time, and nothing waits for another."""
+    until = time.monotonic() + random.random() * random.choice([0, 0.1, 1, 3])
+    kinds = [lambda entry=entry: declared(*entry) for entry in ENTRIES]
     for name in random.sample(PARAMETERS, 4):
-        reads.append(on_demand("/systemsmanager/parameters/get", "name", name, 1000))
+        kinds.append(
+            lambda name=name: on_demand("/systemsmanager/parameters/get", "name", name, 1000)
+        )
     for name in SECRETS:
-        reads.append(on_demand("/secretsmanager/get", "secretId", name, 2000))
-    with concurrent.futures.ThreadPoolExecutor(len(reads)) as pool:
-        return list(pool.map(lambda read: ask(*read), reads))
+        kinds.append(lambda name=name: on_demand("/secretsmanager/get", "secretId", name, 2000))
+
+    def several(kind):
+        reads = [ask(*kind())]
+        while time.monotonic() < until:
+            time.sleep(random.random() * 0.15)
+            reads.append(ask(*kind()))
+        return reads
+
+    with concurrent.futures.ThreadPoolExecutor(len(kinds)) as pool:
+        return [read for reads in pool.map(several, kinds) for read in reads]

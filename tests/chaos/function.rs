@@ -18,12 +18,12 @@ use lambda_runtime::LambdaEvent;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
-use crate::oracle::{Failure, Read, now};
+use crate::oracle::{Failure, Read, after, now};
 use crate::world::{ACCOUNT, BUCKET, KEYS, TABLE, order, parameter, version};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Longer than a fetch takes on a busy machine, so that what is judged is not how fast it is.
-const WAIT_IF_FAILING: Duration = Duration::from_secs(4);
+const WAIT_IF_FAILING: Duration = Duration::from_secs(3);
 const STALE_IF_ERROR: Duration = Duration::from_secs(2);
 /// The variable that gives the function an entry that is never fresh.
 pub(crate) const WITH_MAX_AGE_ZERO: &str = "WITH_MAX_AGE_ZERO";
@@ -245,13 +245,53 @@ struct Function {
 }
 
 impl Function {
+    /// Everything is read again and again for some time, and nothing waits for another.
     async fn handle(&self, event: Event, snapshot: Snapshot) -> Vec<Read> {
         let mut random = Rng::with_seed(event.seed);
-        let mut reads = self.in_snapshot(&snapshot, event.sent, now());
-        for _ in 0..random.u8(1..=3) {
-            reads.extend(self.one_by_one(&mut random).await);
-            let pause = random.choice([0, 0, 20, 300, 1000]).unwrap_or(0);
-            tokio::time::sleep(Duration::from_millis(random.u64(0..=pause))).await;
+        let mut all: Vec<Pin<Box<dyn Future<Output = Vec<Read>> + Send>>> = Vec::new();
+        let longest = random.choice([0, 100, 1000, 3000]).unwrap_or(0);
+        let until = after(Duration::from_millis(random.u64(0..=longest)));
+        for entry in self.entries {
+            all.push(Box::pin(self.read_entry(entry, random.fork(), until)));
+        }
+        for key in random.choose_multiple(0..KEYS, KEYS / 2) {
+            all.push(Box::pin(self.read_memos(key, random.fork(), until)));
+        }
+        all.push(Box::pin(self.take_snapshots(random.fork(), until)));
+        let first = self.in_snapshot(&snapshot, event.sent, now());
+        first.into_iter().chain(join_all(all).await.into_iter().flatten()).collect()
+    }
+
+    async fn read_entry(&self, entry: &Watched, mut random: Rng, until: u64) -> Vec<Read> {
+        let mut reads = Vec::new();
+        loop {
+            let how = match random.u8(0..60) {
+                0 => How::Refresh,
+                1 => How::Within(Duration::from_millis(random.u64(0..1000))),
+                _ => How::Get,
+            };
+            reads.push(entry.read_now(&self.cache, how).await);
+            if !goes_on(&mut random, until).await {
+                return reads;
+            }
+        }
+    }
+
+    async fn read_memos(&self, key: usize, mut random: Rng, until: u64) -> Vec<Read> {
+        let mut reads = Vec::new();
+        loop {
+            let (of_function, of_items) = ("memo of a function", "memo of items");
+            reads.push(memo_read(of_function, &self.parameters, parameter(key), 1, |it| *it).await);
+            reads.push(memo_read(of_items, &self.orders, order(key), 2, |it| it.count).await);
+            if !goes_on(&mut random, until).await {
+                return reads;
+            }
+        }
+    }
+
+    async fn take_snapshots(&self, mut random: Rng, until: u64) -> Vec<Read> {
+        let mut reads = Vec::new();
+        while goes_on(&mut random, until).await {
             let began = now();
             let snapshot = self.cache.snapshot().await;
             reads.extend(self.in_snapshot(&snapshot, began, now()));
@@ -268,33 +308,16 @@ impl Function {
         };
         self.entries.iter().filter_map(read).collect()
     }
+}
 
-    async fn one_by_one(&self, random: &mut Rng) -> Vec<Read> {
-        let mut reads: Vec<Pin<Box<dyn Future<Output = Read> + Send>>> = Vec::new();
-        for entry in self.entries {
-            let how = match random.u8(0..20) {
-                0..8 => How::Get,
-                8 => How::Within(Duration::from_millis(random.u64(0..1000))),
-                9 => How::Refresh,
-                _ => continue,
-            };
-            reads.push(Box::pin(entry.read_now(&self.cache, how)));
-        }
-        for _ in 0..4 {
-            let key = random.usize(0..KEYS);
-            reads.push(Box::pin(memo_read(
-                "memo of a function",
-                &self.parameters,
-                parameter(key),
-                1,
-                |it| *it,
-            )));
-            reads.push(Box::pin(memo_read("memo of items", &self.orders, order(key), 2, |it| {
-                it.count
-            })));
-        }
-        join_all(reads).await
+/// Waits for a moment; whether there is time left.
+async fn goes_on(random: &mut Rng, until: u64) -> bool {
+    let pause = Duration::from_millis(random.u64(0..150));
+    let in_time = after(pause) < until;
+    if in_time {
+        tokio::time::sleep(pause).await;
     }
+    in_time
 }
 
 impl Watched {

@@ -78,7 +78,11 @@ impl Weather {
         let state = &mut *self.0.lock().unwrap();
         let kinds = state.random.usize(1..=4);
         state.faults = state.random.choose_multiple(Fault::ALL, kinds);
-        state.chance = state.random.choice([5, 5, 15, 30, 100]).unwrap_or(100);
+        // What a cache is most easily wrong about.
+        if state.random.bool() {
+            state.faults.push(Fault::LateAnswer);
+        }
+        state.chance = state.random.choice([5, 15, 30, 60, 100]).unwrap_or(100);
     }
 
     /// From now on requests and answers pass.

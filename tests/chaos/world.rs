@@ -23,7 +23,7 @@ pub(crate) const ACCOUNT: &str = "account";
 /// How many keys each memo is asked for.
 pub(crate) const KEYS: usize = 12;
 /// From one change to the next.
-const PAUSE: std::ops::Range<u64> = 10..60;
+const PAUSE: std::ops::Range<u64> = 5..40;
 
 /// Where a thing is. Things have unlike names, also those of unlike places.
 #[derive(Debug, Clone, Copy)]

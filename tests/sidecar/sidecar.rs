@@ -164,8 +164,12 @@ impl Sidecar {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.process.as_ref().and_then(Child::id).expect("a running process");
-        kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().and_then(Child::id).expect("a running process")
     }
 
     /// Waits for its end.
@@ -176,8 +180,7 @@ impl Sidecar {
 
     /// Memory that it has in use.
     pub(crate) fn resident_kb(&self) -> u64 {
-        let id = self.process.as_ref().and_then(Child::id).expect("a running process");
-        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
