@@ -13,7 +13,8 @@ use crate::oracle::{Freeze, Read, after, between, now};
 
 /// For an invocation with all its reads and freezes. It is the function's timeout, too.
 pub(crate) const LONGEST_INVOCATION: Duration = Duration::from_secs(120);
-const LONGEST_FREEZE: u64 = 4000;
+/// In milliseconds, the longest of freezes of some kinds: the last is longer than a fetch may take.
+const FREEZES: [u64; 7] = [50, 50, 500, 500, 1500, 4000, 8000];
 
 pub(crate) struct Environment {
     emulator: Emulator,
@@ -58,7 +59,7 @@ impl Environment {
                 return;
             }
             tokio::time::sleep(pause).await;
-            let longest = self.choose(&[50, 500, 1500, LONGEST_FREEZE]);
+            let longest = self.choose(&FREEZES);
             let freeze = Duration::from_millis(self.random.lock().unwrap().u64(0..=longest));
             let began = now();
             self.signal(Signal::STOP);

@@ -11,6 +11,7 @@
 
 #[path = "../support/emulator.rs"]
 mod emulator;
+mod entries;
 mod environment;
 mod function;
 #[path = "../support/moto.rs"]
@@ -52,6 +53,8 @@ dynamodb:
 secrets: [{names: [chaos/database], max_age: 2s}]
 objects: [{uri: 's3://chaos-bucket/settings.json', max_age: 1s}]
 ";
+/// The variable of the emulator that has a function's timeout, in seconds.
+const TIMEOUT: &str = "AWS_LAMBDA_FUNCTION_TIMEOUT";
 /// The longest pause after failures in a row, and some time for the invocations meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(45);
 
@@ -99,7 +102,7 @@ struct Chaos<'a> {
     weather: &'a Weather,
     function: Environment,
     sidecar: Environment,
-    _sandbox: Extensions,
+    _extensions: Extensions,
     oracle: Oracle,
     /// How often the weather has cleared, and the longest that a process took to be well after that.
     clearings: usize,
@@ -115,32 +118,21 @@ impl<'a> Chaos<'a> {
         random: &mut Rng,
     ) -> Self {
         let extensions = Extensions::none();
-        let of_function = directory.join("function");
-        let timeout = LONGEST_INVOCATION.as_secs().to_string();
-        fs::create_dir(&of_function).unwrap();
-        let describe = |command: &mut Command| {
-            if random.bool() {
-                command.env(function::WITH_MAX_AGE_ZERO, "1");
-            }
-            command.env("TMPDIR", &of_function).env("AWS_LAMBDA_FUNCTION_TIMEOUT", &timeout);
-        };
-        let bootstrap = function::bootstrap(&of_function);
-        let emulator = Emulator::start(&bootstrap, &proxy.endpoint, &of_function, describe).await;
-        let function = Environment::start(emulator, random.u64(..)).await;
-
-        let variables = [
-            ("AWS_LAMBDA_FUNCTION_TIMEOUT", &*timeout),
-            ("SSM_PARAMETER_STORE_TTL", "1"),
-            ("SECRETS_MANAGER_TTL", "2"),
-        ];
-        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/function.py");
-        let endpoint = &proxy.endpoint;
-        let Sandbox { emulator, extensions } =
-            Sandbox::start_with(extensions, endpoint, directory, &python, CONFIG, &variables).await;
-        let sidecar = Environment::start(emulator, random.u64(..)).await;
-        let (oracle, clearings, slowest_recovery) = (Oracle::default(), 0, Duration::ZERO);
-        let _sandbox = extensions;
-        Self { world, weather, function, sidecar, _sandbox, oracle, clearings, slowest_recovery }
+        let with_max_age_zero = random.bool();
+        let function = function_alone(&proxy.endpoint, directory, with_max_age_zero).await;
+        // Its emulator looks for extensions at the first invocation, so that comes first.
+        let function = Environment::start(function, random.u64(..)).await;
+        let sandbox = beside_the_sidecar(extensions, &proxy.endpoint, directory).await;
+        Self {
+            world,
+            weather,
+            function,
+            sidecar: Environment::start(sandbox.emulator, random.u64(..)).await,
+            _extensions: sandbox.extensions,
+            oracle: Oracle::default(),
+            clearings: 0,
+            slowest_recovery: Duration::ZERO,
+        }
     }
 
     /// Bad weather and clearings, until the time is over or something is broken.
@@ -221,4 +213,27 @@ impl<'a> Chaos<'a> {
             self.slowest_recovery,
         )
     }
+}
+
+/// The function in Rust, alone.
+async fn function_alone(endpoint: &str, directory: &Path, with_max_age_zero: bool) -> Emulator {
+    let directory = directory.join("function");
+    fs::create_dir(&directory).unwrap();
+    let bootstrap = function::bootstrap(&directory);
+    let describe = |command: &mut Command| {
+        command.env("TMPDIR", &directory).env(TIMEOUT, LONGEST_INVOCATION.as_secs().to_string());
+        if with_max_age_zero {
+            command.env(entries::WITH_MAX_AGE_ZERO, "1");
+        }
+    };
+    Emulator::start(&bootstrap, endpoint, &directory, describe).await
+}
+
+/// The function in Python.
+async fn beside_the_sidecar(extensions: Extensions, endpoint: &str, directory: &Path) -> Sandbox {
+    let timeout = LONGEST_INVOCATION.as_secs().to_string();
+    let variables =
+        [(TIMEOUT, &*timeout), ("SSM_PARAMETER_STORE_TTL", "1"), ("SECRETS_MANAGER_TTL", "2")];
+    let function = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/function.py");
+    Sandbox::start_with(extensions, endpoint, directory, &function, CONFIG, &variables).await
 }
