@@ -174,7 +174,8 @@ impl Watched {
     fn read(&self, how: &str, max_age: Duration, began: u64, ended: u64, found: Found) -> Read {
         let stale = matches!(found, Ok((_, true)));
         let max_age = if stale { max_age + self.stale } else { max_age };
-        let what = format!("{how}, max age {:?}", self.max_age);
+        let marked = if stale { ", stale" } else { "" };
+        let what = format!("{how}, max age {:?}{marked}", self.max_age);
         report(what, self.thing.to_owned(), max_age, began, ended, found.map(|it| it.0))
     }
 }

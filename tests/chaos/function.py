@@ -38,6 +38,7 @@ def ask(port, path, query, what, thing, max_age):
         got = {"Ok": version(body)}
         if response.getheader("x-lambda-cache-stale"):
             max_age += STALE_MS
+            what += ", stale"
     else:
         reason = response.getheader("x-lambda-cache-error") or body
         throttled = response.status == 503 or "hrottl" in reason or "SlowDown" in reason
@@ -59,11 +60,11 @@ def version(body):
 
 
 def declared(path, name, thing, max_age):
-    return DECLARED, path, {"name": name}, f"sidecar {path}, max age {max_age} ms", thing, max_age
+    return DECLARED, path, {"name": name}, f"declared {path}, max age {max_age} ms", thing, max_age
 
 
 def on_demand(path, parameter, name, max_age):
-    query, what = {parameter: name}, f"sidecar {path}"
+    query, what = {parameter: name}, f"on demand {path}"
     if random.random() < 0.03:
         query["refreshNow"], what, max_age = "true", what + " refreshNow", 0
     return ON_DEMAND, path, query, what, name, max_age
