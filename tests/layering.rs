@@ -20,6 +20,8 @@ const LIBRARY: &[&str] = &[
     "mode",
     "error",
     "clock",
+    // Of tests.
+    "near",
 ];
 
 const SIDECAR: &[&str] = &[
@@ -35,6 +37,8 @@ const SIDECAR: &[&str] = &[
     "messages",
     "unsent",
     "go_syntax",
+    // Of tests.
+    "near",
 ];
 
 #[test]
