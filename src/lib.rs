@@ -103,6 +103,7 @@ mod refresher;
 mod snapshot;
 pub mod sources;
 mod stats;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -20,6 +20,7 @@ const LIBRARY: &[&str] = &[
     "mode",
     "error",
     "clock",
+    "sync",
     // Of tests.
     "near",
 ];
