@@ -21,7 +21,7 @@ use crate::refresher::{Message, Refresher};
 use crate::snapshot::{
     Answer, AnyValue, Asked, Catalog, NewValue, Publisher, Read, Slot, Slots, State, Turn, Waiters,
 };
-use crate::sync::{Notify, on_every_schedule};
+use crate::sync::{Notify, on_every_schedule, step};
 
 pub(crate) const NOW: Stamp = Stamp { monotonic: 0, wall: 0 };
 const REASON: &str = "the test ended it";
@@ -61,6 +61,8 @@ pub(crate) struct Played {
 impl Drop for Played {
     fn drop(&mut self) {
         self.publisher.stop(REASON);
+        // Between this and the end of the inbox a reader may begin.
+        step();
     }
 }
 
