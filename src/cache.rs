@@ -2,6 +2,8 @@
 
 mod builder;
 mod changes;
+#[cfg(all(test, feature = "shuttle"))]
+pub(crate) mod interleavings;
 mod read;
 mod rotation;
 

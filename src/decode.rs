@@ -119,4 +119,57 @@ mod tests {
         let error = json::<Database>("hunter2").expect_err("no JSON");
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
+
+    mod parsers {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::near::near_any;
+
+        proptest! {
+            #[test]
+            fn a_list_is_what_its_items_were_joined_to(items in prop::collection::vec("[^,]{0,9}", 1..9)) {
+                prop_assert_eq!(list(&items.join(",")), items);
+            }
+
+            #[test]
+            fn bytes_are_text_if_they_are_utf_8(
+                bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'a'), 0xc0..0xf8_u8], 0..40)
+            ) {
+                match String::from_utf8(bytes.clone()) {
+                    Ok(expected) => prop_assert_eq!(text(&bytes), Ok(&*expected)),
+                    Err(error) => {
+                        let at = error.utf8_error().valid_up_to();
+                        let message = text(&bytes).expect_err("no UTF-8").to_string();
+                        prop_assert!(message.ends_with(&format!(" {at}")), "{}", message);
+                    }
+                }
+            }
+
+            #[test]
+            fn json_is_read_as_it_was_written(
+                written in prop::collection::vec((".{0,6}", any::<Option<i64>>(), any::<bool>()), 0..4)
+            ) {
+                let text = serde_json::to_string(&written).expect("JSON");
+                prop_assert_eq!(json(text), Ok(written));
+            }
+
+            /// `~7x` stands for what must not be seen: nothing in a type or a message is written so.
+            #[test]
+            fn no_decode_error_quotes_the_text(
+                text in near_any(
+                    &[
+                        r#"{"host": "~7x", "port": "~7x"}"#,
+                        r#"{"host": {"~7x": ["~7x"]}, "port": 8080}"#,
+                        r#"{"host": null, "port": 99999, "missing field `~7x`": 0}"#,
+                    ],
+                    &["\"", "~7x", "missing field `~7x`", "{", "}", ":", ",", "null", "-", "1.5", "\\u0000"],
+                )
+            ) {
+                if let Err(error) = json::<Database>(&text) {
+                    prop_assert!(!error.to_string().contains("~7x"), "{}", error);
+                }
+            }
+        }
+    }
 }

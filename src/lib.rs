@@ -96,10 +96,14 @@ mod freshness;
 mod lambda;
 mod memo;
 mod mode;
+#[cfg(all(test, feature = "aws", feature = "runtime"))]
+#[path = "../tests/support/near.rs"]
+mod near;
 mod refresher;
 mod snapshot;
 pub mod sources;
 mod stats;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 

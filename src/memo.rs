@@ -3,6 +3,8 @@
 mod core;
 mod declare;
 mod fetch;
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 mod landing;
 mod loader;
 mod read;

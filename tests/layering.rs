@@ -20,6 +20,9 @@ const LIBRARY: &[&str] = &[
     "mode",
     "error",
     "clock",
+    "sync",
+    // Of tests.
+    "near",
 ];
 
 const SIDECAR: &[&str] = &[
@@ -35,6 +38,8 @@ const SIDECAR: &[&str] = &[
     "messages",
     "unsent",
     "go_syntax",
+    // Of tests.
+    "near",
 ];
 
 #[test]

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use tokio::sync::watch;
-
 use super::Cache;
 use crate::entry::{Key, Version};
 use crate::error::Error;
 use crate::snapshot::{Read, ReadKind, RefresherStatus, Value};
+use crate::sync::watch;
 
 impl Cache {
     /// Watches an entry: each call of [`Changes::next`] waits for a version that was not seen before.

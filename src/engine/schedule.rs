@@ -80,7 +80,6 @@ impl BoundsTree {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     fn stamp(seconds: u64) -> Stamp {
         Stamp { monotonic: 0, wall: 0 }.later_by(Duration::from_secs(seconds))
@@ -105,17 +104,7 @@ mod tests {
         assert_eq!(tree.next(stamp(25)), Some(Duration::ZERO));
     }
 
-    fn seeded() -> ProptestConfig {
-        ProptestConfig {
-            rng_seed: RngSeed::Fixed(1),
-            failure_persistence: None,
-            ..Default::default()
-        }
-    }
-
     proptest! {
-        #![proptest_config(seeded())]
-
         #[test]
         fn the_broken_are_those_that_do_not_hold(
             first in proptest::collection::vec(0u64..100, 0..70),

@@ -50,7 +50,9 @@ fn epoch(header: &str) -> Option<i64> {
     let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
     let mut parts = root.split('-');
     let (version, seconds) = (parts.next()?, parts.next()?);
-    if version != "1" || seconds.len() != 8 {
+    // `from_str_radix` would accept a sign.
+    let is_hexadecimal = seconds.len() == 8 && seconds.bytes().all(|it| it.is_ascii_hexdigit());
+    if version != "1" || !is_hexadecimal {
         return None;
     }
     i64::from_str_radix(seconds, 16).ok()?.checked_mul(1_000_000_000)
@@ -69,8 +71,54 @@ mod tests {
 
     #[test]
     fn what_is_no_trace_header_has_no_epoch() {
-        for header in ["", "Root=", "Root=1-xyz", "Root=2-5759e988-bd", "Root=1--5759e98-bd"] {
+        for header in [
+            "",
+            "Root=",
+            "Root=1-xyz",
+            "Root=2-5759e988-bd",
+            "Root=1--5759e98-bd",
+            "Root=1-+5759e98-bd",
+        ] {
             assert_eq!(epoch(header), None, "{header}");
+        }
+    }
+
+    mod parsers {
+        use proptest::prelude::*;
+
+        use super::super::*;
+        use crate::near::near_any;
+
+        proptest! {
+            #[test]
+            fn any_epoch_is_read_wherever_the_root_is(
+                seconds: u32,
+                before in "(Self=1-0-0;|Parent=[0-9a-f]{0,9}; ?){0,2}",
+                after in "(-[0-9a-f]{0,24})?(;Sampled=[01?])?",
+            ) {
+                let nanoseconds = i64::from(seconds) * 1_000_000_000;
+                prop_assert_eq!(epoch(&format!("{before}Root=1-{seconds:08x}{after}")), Some(nanoseconds));
+                prop_assert_eq!(epoch(&format!("{before}Root=1-{seconds:08X}{after}")), Some(nanoseconds));
+            }
+
+            #[test]
+            fn an_epoch_is_eight_hexadecimal_digits_of_the_header(
+                header in near_any(
+                    &["Root=1-5759e988-bd;Sampled=1", "Root=1-5759e988"],
+                    &["Root=", "1-", "-", "+", ";", " ", "_", "0x", "F", "\u{e9}"],
+                )
+            ) {
+                if let Some(nanoseconds) = epoch(&header) {
+                    let root = format!("root=1-{:08x}", nanoseconds / 1_000_000_000);
+                    prop_assert!(header.to_lowercase().contains(&root), "{} is in it", root);
+                }
+            }
+
+            #[test]
+            fn no_deadline_is_before_an_earlier_one(one: u64, other: u64) {
+                let (earlier, later) = (one.min(other), one.max(other));
+                prop_assert!((0..=milliseconds(later)).contains(&milliseconds(earlier)));
+            }
         }
     }
 }

@@ -108,7 +108,7 @@ impl Registration {
             let text = String::from_utf8_lossy(&body);
             return Err(Trouble::Refused(boxed(format!("it answered {status}: {text}"))));
         }
-        serde_json::from_slice(&body).map_err(|error| Trouble::Malformed(boxed(error)))
+        event(&body)
     }
 
     async fn call(&self, request: Request<Body>) -> Result<(StatusCode, Vec<u8>), SharedError> {
@@ -157,10 +157,64 @@ impl Cache {
     }
 }
 
+fn event(body: &[u8]) -> Result<NextEvent, Trouble> {
+    serde_json::from_slice(body).map_err(|error| Trouble::Malformed(boxed(error)))
+}
+
 fn client() -> PooledClient {
     PooledClient::builder().build()
 }
 
 fn boxed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SharedError {
     SharedError::from(cause.into())
+}
+
+#[cfg(test)]
+mod parsers {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::near::near_any;
+
+    proptest! {
+        #[test]
+        fn an_invocation_is_read_as_it_was_written(
+            request_id: String, deadline: u64, arn: String, trace: String, more: Option<String>
+        ) {
+            let written = serde_json::json!({
+                "eventType": "INVOKE",
+                "deadlineMs": deadline,
+                "requestId": request_id,
+                "invokedFunctionArn": arn,
+                "tracing": { "type": "X-Amzn-Trace-Id", "value": trace },
+                "more": more,
+            });
+            let Ok(NextEvent::Invoke(read)) = event(written.to_string().as_bytes()) else {
+                return Err(TestCaseError::fail("no invocation"));
+            };
+            prop_assert_eq!(read.deadline_ms, deadline);
+            prop_assert_eq!(&read.tracing.value, &trace);
+            prop_assert_eq!(&read.request_id, &request_id);
+            _ = invoked(read.request_id, read.deadline_ms, Some(&read.tracing.value));
+        }
+
+        #[test]
+        fn whatever_is_delivered_is_an_event_or_malformed(
+            text in near_any(
+                &[
+                    r#"{"eventType":"INVOKE","deadlineMs":1,"requestId":"a","invokedFunctionArn":"b","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1-5759e988-bd"}}"#,
+                    r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":676051}"#,
+                ],
+                &["\"", ":", "{", "}", "[", "-", "1e9", "18446744073709551616", "null", "\\ud800", "INVOKE", "SHUTDOWN"],
+            )
+        ) {
+            match event(text.as_bytes()) {
+                Ok(NextEvent::Invoke(read)) => {
+                    _ = invoked(read.request_id, read.deadline_ms, Some(&read.tracing.value));
+                }
+                Ok(NextEvent::Shutdown(_)) => prop_assert!(text.contains("SHUTDOWN")),
+                Err(trouble) => prop_assert!(matches!(trouble, Trouble::Malformed(_))),
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! and `Clone` run under it.
 
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::loader::Loader;
@@ -21,6 +21,7 @@ use crate::snapshot::{
     Failure, Look, Read, ReadKind, Slot, Stored, Turn, Value, Verdict, WaitCount,
 };
 use crate::stats::MemoCounts;
+use crate::sync::{Mutex, MutexGuard};
 
 /// What a memo is, as declared.
 pub(super) struct MemoConfig<K, V> {

@@ -39,10 +39,10 @@ pub struct MemoBuilder<P, K, V> {
 
 /// A memo, as declared and checked.
 pub(super) struct MemoSpec<K, V> {
-    definition: Definition,
-    bound: Bound<K>,
-    cache_errors_for: Duration,
-    loader: Arc<dyn Loader<K, V>>,
+    pub(super) definition: Definition,
+    pub(super) bound: Bound<K>,
+    pub(super) cache_errors_for: Duration,
+    pub(super) loader: Arc<dyn Loader<K, V>>,
 }
 
 impl Builder {

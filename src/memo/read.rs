@@ -4,8 +4,6 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::core::{Found, Joined, KeyLook, MemoCore};
 use super::tickets::{Progress, Voided};
 use super::{Connected, Memo};
@@ -13,6 +11,7 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::refresher::Message;
 use crate::snapshot::{Read, ReadKind, Reader, RefresherStatus, Value, Waiting};
+use crate::sync::watch;
 
 impl<K, V> Memo<K, V>
 where

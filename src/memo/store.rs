@@ -15,6 +15,7 @@ use crate::clock::Stamp;
 use crate::engine::Landing;
 use crate::freshness::{self, Bounds, Policy};
 use crate::snapshot::{AnyValue, Slot, Stored};
+use crate::sync::step;
 
 /// The most that all keys may weigh. A key weighs its share of the bound in entries or of the one in
 /// bytes, whichever is larger, so that neither is exceeded.
@@ -108,16 +109,19 @@ impl<K: Clone + Eq + Hash> Store<K> {
     /// The state of a key that is being read.
     #[inline]
     pub(super) fn read(&self, key: &K) -> Option<Arc<KeyState>> {
+        step();
         self.0.get(key)
     }
 
     /// The same without counting as a read.
     pub(super) fn peek(&self, key: &K) -> Option<Arc<KeyState>> {
+        step();
         self.0.peek(key)
     }
 
     /// Stores a key's state; returns what was evicted for it.
     pub(super) fn put(&self, key: K, state: Arc<KeyState>) -> Removed<K> {
+        step();
         let mut removed = Removed::new();
         self.0.insert_with_lifecycle(key, state, &mut removed);
         removed
@@ -125,14 +129,17 @@ impl<K: Clone + Eq + Hash> Store<K> {
 
     /// Replaces a key's state without counting as a read.
     pub(super) fn replace(&self, key: K, state: KeyState) {
+        step();
         _ = self.0.replace(key, Arc::new(state), true);
     }
 
     pub(super) fn remove(&self, key: &K) -> Option<(K, Arc<KeyState>)> {
+        step();
         self.0.remove(key)
     }
 
     pub(super) fn drain(&self) -> Removed<K> {
+        step();
         self.0.drain().collect()
     }
 

@@ -8,10 +8,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
-
 use super::store::Landed;
 use crate::snapshot::{WaitCount, Waiting};
+use crate::sync::watch;
 
 /// Every ticket of the process has a number of its own.
 static TICKETS: AtomicU64 = AtomicU64::new(1);

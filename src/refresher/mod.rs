@@ -150,6 +150,20 @@ impl Refresher {
         Self { reader, inbox, task, counters }
     }
 
+    /// A handle to a task that a test plays itself: it gets the messages.
+    #[cfg(all(test, feature = "shuttle"))]
+    pub(crate) fn played(reader: Reader, entries: usize) -> (Self, mpsc::Receiver<Message>) {
+        use std::sync::LazyLock;
+        use tokio::runtime::{Builder, Runtime};
+
+        /// It runs nothing: there has to be a task to end.
+        static RUNTIME: LazyLock<Runtime> =
+            LazyLock::new(|| Builder::new_current_thread().build().expect("a runtime"));
+        let task = Arc::new(AbortOnDropHandle::new(RUNTIME.spawn(async {})));
+        let (inbox, messages) = mpsc::channel(INBOX);
+        (Self { reader, inbox, task, counters: Counters::new(entries) }, messages)
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::engine::Retired;
+use crate::sync::spawn_blocking;
 
 /// Runs code of a user's in a job. On a runtime with several threads, other tasks and timers do not wait
 /// for it.
@@ -21,7 +22,7 @@ pub(crate) type Garbage = Box<dyn Send>;
 /// Drops values on a blocking thread, since their `Drop` is a user's code.
 pub(crate) fn retire(garbage: Vec<Garbage>) {
     if !garbage.is_empty() {
-        tokio::task::spawn_blocking(|| drop_each(garbage));
+        spawn_blocking(|| drop_each(garbage));
     }
 }
 

@@ -3,14 +3,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use arc_swap::ArcSwap;
-use tokio::sync::{Notify, watch};
+use std::sync::atomic::Ordering;
 
 use super::state::State;
 use super::verdict::Turn;
 use crate::error::{Error, ErrorKind};
+use crate::sync::{ArcSwap, AtomicU64, AtomicUsize, Notify, watch};
 
 /// Whether the refresher still publishes.
 #[derive(Debug, Clone)]

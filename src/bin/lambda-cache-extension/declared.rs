@@ -208,3 +208,19 @@ fn header(text: &str) -> HeaderValue {
     let text: String = messages::in_yaml(text).chars().map(visible).take(MAX_ERROR).collect();
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("?"))
 }
+
+#[cfg(test)]
+mod parsers {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_reason_can_be_a_header(reason in "([\\PC\r\n\t]|`\\.name\\(\"|\"\\)`){0,12}") {
+            let header = header(&reason);
+            prop_assert!(header.to_str().is_ok_and(|it| it.len() <= MAX_ERROR));
+            prop_assert!(reason.is_empty() || !header.is_empty());
+        }
+    }
+}

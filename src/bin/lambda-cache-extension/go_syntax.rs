@@ -80,7 +80,6 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn durations_are_parsed_as_in_go() {
@@ -161,22 +160,59 @@ mod tests {
         }
     }
 
-    proptest! {
-        #[test]
-        fn no_text_panics(text in ".{0,24}") {
-            _ = duration(&text);
-        }
+    mod parsers {
+        use proptest::prelude::*;
 
-        #[test]
-        fn no_near_duration_panics(text in "[-+]?([0-9]{0,22}(\\.[0-9]{0,22})?(ns|us|ms|s|m|h)){0,4}") {
-            _ = duration(&text);
-        }
+        use super::*;
+        use crate::near::near_any;
 
-        #[test]
-        fn parts_add_up(hours in 0u64..9000, minutes in 0u64..10_000, millis in 0u64..10_000_000) {
-            let text = format!("{hours}h{minutes}m{}.{:03}s", millis / 1000, millis % 1000);
-            let sum = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::from_millis(millis);
-            prop_assert_eq!(duration(&text), Ok(sum));
+        proptest! {
+            #[test]
+            fn parts_add_up(hours in 0u64..9000, minutes in 0u64..10_000, millis in 0u64..10_000_000) {
+                let text = format!("{hours}h{minutes}m{}.{:03}s", millis / 1000, millis % 1000);
+                let sum = Duration::from_secs(hours * 3600 + minutes * 60) + Duration::from_millis(millis);
+                prop_assert_eq!(duration(&text), Ok(sum));
+            }
+
+            #[test]
+            fn a_fraction_is_a_nanosecond_off_at_most(
+                whole in 0..100_000_u128, fraction in "[0-9]{0,18}", unit in prop::sample::select(&UNITS[..])
+            ) {
+                let (name, nanoseconds) = (unit.0, u128::from(unit.1));
+                let scale = 10u128.pow(fraction.len() as u32);
+                let numerator: u128 = fraction.parse().unwrap_or(0);
+                let exact = whole * nanoseconds + numerator * nanoseconds / scale;
+                let read = duration(&format!("{whole}.{fraction}{name}")).map(|it| it.as_nanos());
+                prop_assert!(read.as_ref().is_ok_and(|read| read.abs_diff(exact) <= 1), "{:?}", read);
+            }
+
+            #[test]
+            fn what_is_read_as_a_duration_ends_in_a_unit_and_what_is_not_says_so(
+                text in near_any(
+                    &["30s", "1h30m", "500ms", "1.5h", ".5s", "-5s", "+5s", "9223372036854775807ns", "0"],
+                    &["h", "m", "s", "ns", "us", "\u{b5}s", "\u{3bc}s", ".", "-", "+", "0", "9999999999", " ", "\u{661}"],
+                )
+            ) {
+                match duration(&text) {
+                    Ok(duration) => {
+                        let is_zero = matches!(&*text, "0" | "+0" | "-0");
+                        prop_assert!(is_zero || text.ends_with(['h', 'm', 's']));
+                        prop_assert!(duration.as_nanos() <= i64::MAX as u128);
+                        // The same with its nanoseconds written out.
+                        let nanoseconds = format!("{}ns", duration.as_nanos());
+                        prop_assert_eq!(super::duration(&nanoseconds), Ok(duration));
+                    }
+                    Err(message) => prop_assert!(message.contains(&text), "{}", message),
+                }
+            }
+
+            #[test]
+            fn a_boolean_is_one_of_twelve_texts(
+                text in near_any(&["1", "0", "t", "FALSE", "true", "True"], &["t", "T", "e", "E", "1", " "])
+            ) {
+                let texts = "1 t T TRUE true True 0 f F FALSE false False";
+                prop_assert_eq!(boolean(&text).is_ok(), texts.split(' ').any(|it| it == text));
+            }
         }
     }
 }

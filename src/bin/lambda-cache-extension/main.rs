@@ -14,6 +14,9 @@ mod go_syntax;
 mod http;
 mod log;
 mod messages;
+#[cfg(test)]
+#[path = "../../../tests/support/near.rs"]
+mod near;
 mod on_demand;
 mod settings;
 mod sidecar;

@@ -101,7 +101,6 @@ fn next_hint(text: &str) -> Option<(&str, String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn no_text_breaks_a_line_or_moves_a_cursor() {
@@ -137,12 +136,26 @@ mod tests {
         assert_eq!(quote(&long), format!("x{}", "\u{1f600}".repeat(63)));
     }
 
-    proptest! {
-        #[test]
-        fn json_stays_json(text in "([\\PC\n\"\\\\]|`\\.name\\(|\\)`){0,40}") {
-            let json = serde_json::to_string(&text).unwrap();
-            let line = readable(&json);
-            prop_assert!(serde_json::from_str::<String>(&line).is_ok(), "{}", line);
+    mod parsers {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        proptest! {
+            #[test]
+            fn json_stays_json_and_on_one_line(text in "([\\PC\n\"\\\\\u{202e}\u{7f}]|`\\.name\\(|\\)`){0,12}") {
+                let json = serde_json::to_string(&text).unwrap();
+                let line = readable(&json);
+                prop_assert!(serde_json::from_str::<String>(&line).is_ok(), "{}", line);
+                prop_assert!(!line.contains(needs_escape), "{}", line);
+            }
+
+            #[test]
+            fn a_quote_is_a_text_or_the_start_of_a_long_one(text in "\\PC{0,300}") {
+                let quoted = quote(&text);
+                prop_assert!(text.starts_with(quoted));
+                prop_assert!(quoted == text || (MAX_QUOTE - 3..=MAX_QUOTE).contains(&quoted.len()));
+            }
         }
     }
 }

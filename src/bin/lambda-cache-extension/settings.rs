@@ -214,10 +214,12 @@ fn one_of<T: Copy>(names: &'static [(&str, T)]) -> impl Fn(&str) -> Result<T, St
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
+    pub(super) fn read(variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
         let mut problems = Vec::new();
         let variable = |name: &str| {
             let found = variables.iter().find(|(it, _)| *it == name);

@@ -159,4 +159,56 @@ mod tests {
         }
         assert!(!has_variants(b"\xE0\x01\x00"));
     }
+
+    mod parsers {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::near::near_any;
+
+        proptest! {
+            #[test]
+            fn flags_are_read_as_they_were_written(written in prop::collection::btree_map(
+                "[a-z_-]{1,6}",
+                (any::<bool>(), prop::collection::btree_map("[A-D.]{1,3}", any::<Option<i64>>(), 0..4)),
+                0..4,
+            )) {
+                let text: serde_json::Map<String, Json> = written
+                    .iter()
+                    .map(|(name, (enabled, attributes))| {
+                        let mut flag = serde_json::json!(attributes);
+                        flag["enabled"] = (*enabled).into();
+                        (name.clone(), flag)
+                    })
+                    .collect();
+                let flags: Flags = json(serde_json::to_string(&text).expect("JSON").as_bytes()).expect("flags");
+                prop_assert!(flags.names().eq(written.keys().map(String::as_str)));
+                for (name, (enabled, attributes)) in written {
+                    let flag = flags.get(&name).expect("it is among the names");
+                    prop_assert_eq!(flag.is_enabled(), enabled);
+                    for (name, value) in attributes {
+                        prop_assert_eq!(flag.attribute::<Option<i64>>(&name), Ok(Some(value)));
+                    }
+                }
+            }
+
+            /// `~7x` stands for what must not be seen: nothing in a type or a message is written so.
+            #[test]
+            fn no_configuration_is_quoted_by_an_error(
+                text in near_any(
+                    &[
+                        r#"{"a": {"enabled": true, "limit": "~7x"}, "b": {"enabled": "~7x"}}"#,
+                        r#"{"checkout": {"_variants": [{"name": "~7x", "enabled": true}]}}"#,
+                        "checkout::[[(eq $country \"~7x\"), '''{\"enabled\":true}'''], '''{}''']",
+                        "$ion_1_0\n checkout::'''{}'''",
+                    ],
+                    &["::", "[", "'", "\"", "{", "}", "true", "$ion_1_0", "_variants", "~7x", ":", "\u{e9}"],
+                )
+            ) {
+                if let Err(error) = json::<Flags>(text.as_bytes()) {
+                    prop_assert!(!error.to_string().contains("~7x"), "{}", error);
+                }
+            }
+        }
+    }
 }

@@ -279,7 +279,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     use super::*;
     use crate::error::ErrorKind;
@@ -343,13 +342,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig {
-            cases: 500,
-            rng_seed: RngSeed::Fixed(1),
-            failure_persistence: None,
-            ..Default::default()
-        })]
-
         #[test]
         fn an_item_fails_only_by_its_own_fault_and_a_stable_state_costs_two_calls_for_ten_culprits(
             history in prop::collection::vec((items(), items()), 1..8)

@@ -221,10 +221,15 @@ impl<D: Declaration, T> Entry<AtPlace<D>, T> {
     }
 }
 
-/// Partition, service, region, account and resource of an ARN.
+/// Partition, service, region, account and resource of an ARN. All but the resource are of letters,
+/// digits and hyphens.
 pub(crate) fn arn_parts(text: &str) -> Option<[&str; 5]> {
-    let parts = text.strip_prefix("arn:")?.splitn(5, ':').collect::<Vec<_>>();
-    parts.try_into().ok().filter(|[partition, ..]: &[&str; 5]| !partition.is_empty())
+    let parts: Vec<&str> = text.strip_prefix("arn:")?.splitn(5, ':').collect();
+    let parts: [&str; 5] = parts.try_into().ok()?;
+    let [partition, place @ .., _] = &parts;
+    let is_arn = !partition.is_empty()
+        && [partition].into_iter().chain(place).all(|it| consists_of(it, "-"));
+    is_arn.then_some(parts)
 }
 
 /// Whether this is the number of an account.

@@ -240,10 +240,12 @@ impl fmt::Debug for Role {
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    const READER: &str = "arn:aws:iam::111122223333:role/reader";
+    pub(super) const READER: &str = "arn:aws:iam::111122223333:role/reader";
 
     #[test]
     fn a_role_is_told_by_its_arn() {
@@ -260,7 +262,7 @@ mod tests {
         }
     }
 
-    fn session_name(function: &str) -> String {
+    pub(super) fn session_name(function: &str) -> String {
         Role::new(READER).session_name_in(Some(function.to_owned())).into_owned()
     }
 

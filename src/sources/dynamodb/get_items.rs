@@ -285,10 +285,12 @@ impl fmt::Display for ItemRequest {
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests {
     use super::*;
 
-    fn item(table: &str, id: u32) -> ItemRequest {
+    pub(super) fn item(table: &str, id: u32) -> ItemRequest {
         let key = vec![("id".to_owned(), id.into())];
         ItemRequest { table: Table::new(table.to_owned()), key }
     }

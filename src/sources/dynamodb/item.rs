@@ -232,11 +232,10 @@ fn hash_length(digest: &mut Sha256, length: usize) {
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-
-    use proptest::prelude::*;
-    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -287,77 +286,6 @@ mod tests {
         assert_eq!(none::<()>(), None);
         assert_eq!(none::<serde_json::Value>(), None);
         assert_eq!(none::<HashMap<String, u8>>(), None);
-    }
-
-    /// Few values, so that many are equal or nearly so: one text in many types and places.
-    fn values() -> impl Strategy<Value = AttributeValue> {
-        let text = || prop::sample::select(vec!["", "1", "11", "N"]);
-        let texts = || prop::collection::vec(text().prop_map(str::to_owned), 0..3);
-        let blob = |text: &str| Blob::new(text.as_bytes().to_vec());
-        let leaf = prop_oneof![
-            text().prop_map(|it| AttributeValue::S(it.to_owned())),
-            text().prop_map(|it| AttributeValue::N(it.to_owned())),
-            text().prop_map(move |it| AttributeValue::B(blob(it))),
-            any::<bool>().prop_map(AttributeValue::Bool),
-            any::<bool>().prop_map(AttributeValue::Null),
-            texts().prop_map(AttributeValue::Ss),
-            texts().prop_map(AttributeValue::Ns),
-            texts().prop_map(move |it| AttributeValue::Bs(it.iter().map(|it| blob(it)).collect())),
-        ];
-        leaf.prop_recursive(3, 8, 3, move |inner| {
-            let names = prop::sample::select(vec!["a", "b", "1"]).prop_map(str::to_owned);
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..3).prop_map(AttributeValue::L),
-                prop::collection::hash_map(names, inner, 0..3).prop_map(AttributeValue::M),
-            ]
-        })
-    }
-
-    /// The same value with sorted sets.
-    fn sorted(value: &AttributeValue) -> AttributeValue {
-        match value.clone() {
-            AttributeValue::Ss(mut set) => {
-                set.sort();
-                AttributeValue::Ss(set)
-            }
-            AttributeValue::Ns(mut set) => {
-                set.sort();
-                AttributeValue::Ns(set)
-            }
-            AttributeValue::Bs(mut set) => {
-                set.sort_by(|a, b| a.as_ref().cmp(b.as_ref()));
-                AttributeValue::Bs(set)
-            }
-            AttributeValue::L(list) => AttributeValue::L(list.iter().map(sorted).collect()),
-            AttributeValue::M(map) => {
-                AttributeValue::M(map.iter().map(|(name, it)| (name.clone(), sorted(it))).collect())
-            }
-            other => other,
-        }
-    }
-
-    fn version(value: &AttributeValue) -> Version {
-        let attributes = HashMap::from([("a".to_owned(), value.clone())]);
-        Payload::Item(Some(Item::new(attributes))).version()
-    }
-
-    fn seeded() -> ProptestConfig {
-        ProptestConfig {
-            cases: 4096,
-            rng_seed: RngSeed::Fixed(1),
-            failure_persistence: None,
-            ..Default::default()
-        }
-    }
-
-    proptest! {
-        #![proptest_config(seeded())]
-
-        #[test]
-        fn versions_are_equal_if_and_only_if_items_are((a, b) in (values(), values())) {
-            prop_assert_eq!(version(&a) == version(&b), sorted(&a) == sorted(&b));
-            prop_assert_eq!(version(&a), version(&sorted(&a)));
-        }
     }
 
     #[test]

@@ -222,6 +222,8 @@ fn canonical(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::key::{KeyPart, KeyValue};
 use super::{DynamoDb, Request};
 use crate::sources::Entry;
-use crate::sources::aws::{AtPlace, Declaration, consists_of};
+use crate::sources::aws::{AtPlace, Declaration, arn_parts, consists_of};
 
 /// A table, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,9 +48,10 @@ impl Table {
 
     pub(super) fn check(&self) -> Result<(), String> {
         let name = &self.name;
-        let is_name = (3..=255).contains(&name.len()) && consists_of(name, "_.-");
-        let is_arn = name.starts_with("arn:") && name.contains(":table/");
-        if !is_name && !is_arn {
+        let is_name = |name: &str| (3..=255).contains(&name.len()) && consists_of(name, "_.-");
+        let is_arn = matches!(arn_parts(name), Some([_, "dynamodb", _, _, resource])
+            if resource.strip_prefix("table/").is_some_and(is_name));
+        if !is_name(name) && !is_arn {
             return Err("that is not the name or ARN of a table".to_owned());
         }
         match self.projection.iter().any(|path| path.split('.').any(str::is_empty)) {

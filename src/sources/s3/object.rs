@@ -250,3 +250,53 @@ mod tests {
         assert_eq!(Location::parse("s3://conf/a/").expect("a location").name(), None);
     }
 }
+
+#[cfg(test)]
+mod parsers {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::near::near_any;
+
+    proptest! {
+        #[test]
+        fn a_bucket_and_a_key_are_found_in_their_uri(
+            // No address: that has no letters.
+            bucket in "[a-z]([a-z0-9-][.]?){1,20}[a-z0-9]", key in "[^/]{1,9}(/[^/]{0,9}){0,4}"
+        ) {
+            let location = Location::parse(&format!("s3://{bucket}/{key}"));
+            prop_assert_eq!(location, Ok(Location { bucket, key }));
+        }
+
+        #[test]
+        fn an_access_point_and_a_key_are_found_in_their_arn(
+            service in "s3(-object-lambda)?",
+            region in "([a-z]{2}-west-[0-9])?",
+            account in "[0-9]{12}",
+            name in "[a-z0-9.-]{1,20}",
+            key in "[^/]{1,9}(/[^/]{0,9}){0,4}",
+        ) {
+            let bucket = format!("arn:aws:{service}:{region}:{account}:accesspoint/{name}");
+            let location = Location::parse(&format!("{bucket}/object/{key}"));
+            prop_assert_eq!(location, Ok(Location { bucket, key }));
+        }
+
+        #[test]
+        fn a_location_is_shown_as_the_uri_that_it_was_parsed_from(
+            uri in near_any(
+                &[
+                    "s3://conf/app.json",
+                    "s3://my.bucket-1/a/b//c/",
+                    "arn:aws:s3:eu-west-1:111122223333:accesspoint/point/object/a/object/b",
+                    "arn:aws:s3::111122223333:accesspoint/point.mrap/object/a",
+                ],
+                &["/", "//", "s3://", "arn:", ":", "/object/", "..", ".", "-", "A", "127.0.0.1", "\u{e9}"],
+            )
+        ) {
+            if let Ok(location) = Location::parse(&uri) {
+                prop_assert_eq!(location.to_string(), uri);
+                prop_assert!(location.name().is_none_or(|name| !name.is_empty() && !name.contains('/')));
+            }
+        }
+    }
+}

@@ -119,7 +119,8 @@ impl Answer {
     }
 }
 
-/// Finds a secret by name, by ARN, or by an ARN without the six characters at its end.
+/// Finds a secret by name, by ARN, or by an ARN without the six characters at its end. By that, values
+/// come first: their ARNs are whole, while that of an error may be as it was asked for.
 fn find(answers: &[Answer], secret: &str) -> Result<SecretVersion, FetchError> {
     let is_arn = secret.starts_with("arn:");
     let is_partial = |name: &str| {
@@ -127,7 +128,10 @@ fn find(answers: &[Answer], secret: &str) -> Result<SecretVersion, FetchError> {
         rest.is_some_and(|rest| rest.len() == 7 && rest.starts_with('-'))
     };
     let exact = answers.iter().find(|it| it.has_name(|name| name == secret));
-    match exact.or_else(|| answers.iter().find(|it| it.has_name(is_partial))) {
+    let (values, errors): (Vec<&Answer>, Vec<&Answer>) =
+        answers.iter().partition(|it| it.version.is_ok());
+    let mut partial = values.into_iter().chain(errors).filter(|it| it.has_name(is_partial));
+    match exact.or_else(|| partial.next()) {
         Some(answer) => answer.version.clone(),
         None => {
             let cause = format!("the answer does not mention {secret}");
@@ -226,6 +230,8 @@ impl Throttle {
     }
 }
 
+#[cfg(test)]
+mod parsers;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -148,7 +148,7 @@ impl SecretVersion {
         Fetched::current(Payload { current: self.content, previous }, version)
     }
 
-    fn id_with(&self, previous: Option<&Self>) -> Option<Version> {
+    pub(super) fn id_with(&self, previous: Option<&Self>) -> Option<Version> {
         let id = self.id.as_ref()?;
         match previous {
             Some(previous) => Some(Version::new(format_args!("{id}, {}", previous.id.as_ref()?))),
@@ -254,6 +254,8 @@ pub(super) fn both<T: Send + 'static>(
     }
 }
 
+#[cfg(test)]
+mod parsers;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@
 //! # Ok(()) }
 //! ```
 
+mod assign;
 mod get_parameters;
 mod names;
 mod parameters;

@@ -210,3 +210,70 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod parsers {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::near::near_any;
+
+    fn names() -> impl Strategy<Value = String> {
+        near_any(
+            &[
+                "x",
+                "/app/db.host-1_a",
+                "/app/x:live.2-b_c",
+                "/aws/service/ami",
+                "/aws/reference/secretsmanager/prod/db+=@.x",
+                "arn:aws:ssm:eu-west-1:111122223333:parameter/app/x:3",
+                "arn:aws:ssm:eu-west-1::parameter/aws/service/x",
+            ],
+            &["/", "//", ":", ":3", "aws", "SSM", "arn:", "parameter", " ", "\n", "*", "\u{e9}"],
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_by_the_rules_is_accepted_with_and_without_a_selector(
+            // `x` keeps the first segment from a reserved beginning.
+            segments in prop::collection::vec("[a-zA-Z0-9_.-]{1,9}", 1..5),
+            selector in "[a-zA-Z0-9._-]{1,9}",
+        ) {
+            let path = format!("/x{}", segments.join("/"));
+            let arn = format!("arn:aws:ssm:eu-west-1:111122223333:parameter{path}");
+            for name in [&path, &format!("x{}", segments[0]), &arn] {
+                let selected = format!("{name}:{selector}");
+                prop_assert_eq!(check(name), Ok(()));
+                prop_assert_eq!(check(&selected), Ok(()));
+                prop_assert_eq!(without_selector(name), (&**name, None));
+                prop_assert_eq!(without_selector(&selected), (&**name, Some(&*selector)));
+            }
+            prop_assert_eq!(check_path(&path), Ok(()));
+        }
+
+        #[test]
+        fn what_is_accepted_has_only_characters_that_the_service_takes(name in names()) {
+            match check(&name) {
+                Ok(()) => {
+                    let taken = |it: char| it.is_ascii_alphanumeric() || "/._-:+=@".contains(it);
+                    prop_assert!(name.chars().all(taken));
+                    let (alone, selector) = without_selector(&name);
+                    let again = selector.map_or(alone.to_owned(), |it| format!("{alone}:{it}"));
+                    prop_assert_eq!(again, name);
+                }
+                Err(error) => prop_assert!(!error.chars().any(char::is_control), "{}", error),
+            }
+        }
+
+        #[test]
+        fn a_path_that_is_accepted_names_parameters_below_it(path in names()) {
+            let below = format!("{}/x", path.trim_end_matches('/'));
+            let segment = below.trim_start_matches('/').to_ascii_lowercase();
+            let is_reserved = segment.starts_with("aws") || segment.starts_with("ssm");
+            if check_path(&path).is_ok() && !is_reserved {
+                prop_assert_eq!(check(&below), Ok(()));
+            }
+        }
+    }
+}

@@ -193,4 +193,28 @@ mod tests {
             assert!(region(name).is_err(), "{name}");
         }
     }
+
+    mod parsers {
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::near::near_any;
+
+        proptest! {
+            #[test]
+            fn a_region_is_three_words_or_more_that_can_be_part_of_a_host_name(
+                name in near_any(
+                    &["us-west-2", "us-gov-east-1", "me-x2-south-10"],
+                    &["-", "--", ".", "/", "A", "a", "1", " ", "\n", "\u{e9}", "@"],
+                )
+            ) {
+                if let Ok(region) = region(&name) {
+                    prop_assert_eq!(&region, &name);
+                    let is_allowed = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
+                    prop_assert!(name.chars().all(is_allowed) && name.len() <= 63);
+                    prop_assert!(name.split('-').count() >= 3 && name.split('-').all(|it| !it.is_empty()));
+                }
+            }
+        }
+    }
 }

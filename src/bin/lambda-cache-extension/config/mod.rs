@@ -203,4 +203,6 @@ fn without_duplicates(all: Vec<Declaration>, mistakes: &mut Mistakes) -> Vec<Dec
 }
 
 #[cfg(test)]
+mod parsers;
+#[cfg(test)]
 mod tests;

@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 /// The Go extension's own example, but for its comments.
@@ -311,29 +309,4 @@ fn a_file_that_grows_exponentially_by_aliases_is_refused() {
         text += &format!("a{n}: &a{n} [*a{before}, *a{before}, *a{before}, *a{before}]\n");
     }
     assert!(!problems(&text).is_empty());
-}
-
-proptest! {
-    #[test]
-    fn no_text_panics(text in "\\PC{0,200}") {
-        _ = read(&text);
-    }
-
-    #[test]
-    fn the_mistakes_of_a_near_file_have_positions_in_it(
-        text in "((parameters|dynamodb|secrets|objects|x):( \\[?\\{?| \n)?(  - (names|table|name|max_age|hashkeytype): ?(\\[a, b\\]|N|1h|'|\\*x|&x y|~)?\n)*){0,4}"
-    ) {
-        let lines = text.lines().count().max(1);
-        for problem in problems(&text) {
-            let line: usize = problem.split(':').nth(1).unwrap().parse().unwrap();
-            // The end of the text may be a line of its own.
-            prop_assert!((1..=lines + 1).contains(&line), "{}", problem);
-        }
-    }
-
-    #[test]
-    fn a_parameter_is_served_under_its_name_whatever_that_is(name in "[a-zA-Z0-9_./-]{1,40}") {
-        let declarations = valid(&format!("parameters: [{{names: ['{name}']}}]"));
-        prop_assert_eq!(names(&declarations), [("parameters", &*name)]);
-    }
 }

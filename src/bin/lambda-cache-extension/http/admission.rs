@@ -103,7 +103,9 @@ fn is_local(host: &str) -> bool {
         Some((name, port)) if !host.ends_with(']') => (name, Some(port)),
         _ => (host, None),
     };
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+    // `parse` would accept a sign.
+    let is_port =
+        |port: &str| port.bytes().all(|it| it.is_ascii_digit()) && port.parse::<u16>().is_ok();
     (name.eq_ignore_ascii_case("localhost") || matches!(name, "127.0.0.1" | "[::1]"))
         && port.is_none_or(is_port)
 }
@@ -210,6 +212,7 @@ mod tests {
             "::1",
             "me@localhost",
             "localhost:80:80",
+            "localhost:65536",
         ] {
             assert!(!is_local(host), "{host}");
         }
@@ -223,5 +226,66 @@ mod tests {
             assert!(!token.matches(wrong.as_bytes()), "{wrong}");
         }
         assert_eq!(format!("{token:?}"), "Token");
+    }
+
+    mod parsers {
+        use hyper::http::uri::Authority;
+        use proptest::prelude::*;
+
+        use super::*;
+        use crate::near::near_any;
+
+        fn hosts() -> impl Strategy<Value = String> {
+            near_any(
+                &["localhost", "LocalHost:4000", "127.0.0.1:2773", "[::1]:80", "[::1]"],
+                &[
+                    ":",
+                    "@",
+                    ".",
+                    "[",
+                    "]",
+                    "0",
+                    ":80",
+                    "localhost",
+                    "example",
+                    "\0",
+                    " ",
+                    "/",
+                    "\u{212a}",
+                ],
+            )
+        }
+
+        proptest! {
+            #[test]
+            fn this_machine_is_local_at_any_port(host in "[Ll]ocal[Hh]OST|localhost|127\\.0\\.0\\.1|\\[::1\\]", port: u16) {
+                let with_port = format!("{host}:{port}");
+                prop_assert!(is_local(&host) && is_local(&with_port));
+            }
+
+            #[test]
+            fn a_host_that_is_local_is_that_to_other_parsers_too(host in hosts()) {
+                if is_local(&host) {
+                    let authority: Authority = host.parse().expect("an authority");
+                    let name = authority.host().to_ascii_lowercase();
+                    prop_assert!(["localhost", "127.0.0.1", "[::1]"].contains(&&*name), "{}", name);
+                    let has_port = authority.as_str().len() > name.len();
+                    prop_assert_eq!(authority.port().is_some(), has_port);
+                }
+            }
+
+            #[test]
+            fn a_request_is_served_for_local_hosts_only(hosts in prop::collection::vec(hosts(), 0..3)) {
+                let mut request = hyper::Request::get("/parameters/x");
+                for host in &hosts {
+                    request = request.header(HOST, host);
+                }
+                // Not every text can be a header.
+                if let Ok(request) = request.body(()) {
+                    let served = Guard::Anybody.check(&request.into_parts().0, false).is_ok();
+                    prop_assert_eq!(served, matches!(&*hosts, [host] if is_local(host)));
+                }
+            }
+        }
     }
 }

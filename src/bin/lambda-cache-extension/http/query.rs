@@ -76,7 +76,6 @@ pub(crate) fn boolean(name: &str, value: Value<'_>) -> Result<Option<bool>, Refu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn values(query: &str) -> Option<[Option<String>; 2]> {
         let values = parse(query, ["name", "label"]).ok()?;
@@ -128,25 +127,46 @@ mod tests {
         assert_eq!(["", "yes", "t"].map(boolean), [None; 3]);
     }
 
-    proptest! {
-        #[test]
-        fn pairs_are_parsed_as_by_form_urlencoded(query in "([a-c]|=|&|%2[05F]|%|\\+|\u{fc}){0,12}") {
-            let expected: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-            let read: Result<Vec<_>, _> = pairs(&query).collect();
-            let is_text = !expected.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
-            prop_assert_eq!(read.ok(), is_text.then_some(expected));
-        }
+    mod parsers {
+        use proptest::prelude::*;
 
-        #[test]
-        fn no_query_panics(query in "\\PC{0,64}") {
-            _ = values(&query);
-        }
+        use super::*;
+        use crate::near::near_any;
 
-        #[test]
-        fn decoding_reverses_encoding(name in "\\PC{0,40}", label in "\\PC{0,9}") {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("name", &name).append_pair("label", &label);
-            prop_assert_eq!(values(&query.finish()), Some([Some(name), Some(label)]));
+        proptest! {
+            #[test]
+            fn pairs_are_parsed_as_by_form_urlencoded(query in "([a-c]|=|&|%2[05F]|%|\\+|\u{fc}){0,12}") {
+                let expected: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+                let read: Result<Vec<_>, _> = pairs(&query).collect();
+                let is_text = !expected.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
+                prop_assert_eq!(read.ok(), is_text.then_some(expected));
+            }
+
+            #[test]
+            fn a_query_is_refused_or_read_as_by_form_urlencoded(
+                query in near_any(
+                    &["name=/prod/a%20b&label=live", "label=&name=%C3%BC+x", "name=a:1"],
+                    &["&", "=", "%", "%2", "%C3", "%00", "+", "name", "label", ";", "\u{e9}", "#"],
+                )
+            ) {
+                if let Some(read) = values(&query) {
+                    let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+                    for (name, value) in ["name", "label"].into_iter().zip(read) {
+                        let mut given = pairs.iter().filter(|(it, _)| it == name);
+                        let expected = given.next().map(|(_, value)| value.clone().into_owned());
+                        prop_assert_eq!(value, expected);
+                        prop_assert_eq!(given.next(), None);
+                    }
+                    prop_assert!(pairs.iter().all(|(name, _)| name == "name" || name == "label"));
+                }
+            }
+
+            #[test]
+            fn decoding_reverses_encoding(name in "\\PC{0,40}", label in "\\PC{0,9}") {
+                let mut query = form_urlencoded::Serializer::new(String::new());
+                query.append_pair("name", &name).append_pair("label", &label);
+                prop_assert_eq!(values(&query.finish()), Some([Some(name), Some(label)]));
+            }
         }
     }
 }
