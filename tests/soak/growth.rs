@@ -15,8 +15,12 @@ const WARM_UP: usize = 30;
 /// takes is then what it needs. Otherwise it grows for some hundred thousand invocations, by some
 /// megabytes, while the live heap does not.
 pub(crate) fn frees_at_once(command: &mut Command) -> &mut Command {
-    command.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1")
+    command.env(TUNABLES.0, TUNABLES.1)
 }
+
+/// The same, as a variable.
+pub(crate) const TUNABLES: (&str, &str) =
+    ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1");
 
 /// A process, and samples of what it takes.
 pub(crate) struct Growth {

@@ -8,7 +8,7 @@ use futures_util::future::select_all;
 
 use crate::client::{self, Connection};
 use crate::cloud::Cloud;
-use crate::growth::Growth;
+use crate::growth::{Growth, TUNABLES};
 use crate::sidecar::{MARK, Sidecar, TOKEN, setup};
 use crate::variable;
 
@@ -30,6 +30,7 @@ async fn the_sidecar_does_not_grow_under_load() {
         cloud.put_secret(&secret(key), MARK).await;
     }
     let setup = setup(&config())
+        .variable(TUNABLES.0, TUNABLES.1)
         .variable("PARAMETERS_SECRETS_EXTENSION_LOG_LEVEL", "error")
         .variable("PARAMETERS_SECRETS_EXTENSION_CACHE_SIZE", CACHED)
         .variable("SSM_PARAMETER_STORE_TTL", 1)
