@@ -531,3 +531,29 @@ async fn a_get_does_not_wait_for_the_pause_after_a_cancellation() {
     it.source.behave(Behaviour::Answer);
     assert_eq!(*it.cache.get(it.x).await.unwrap(), "1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_a_reader_began_in_spite_of_a_pause_is_not_held_for_when_the_reader_has_left()
+{
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.freeze(50 * SECOND);
+    let first = it.invocations.next();
+    let invoked = invoke(&first);
+    settle().await;
+    first.handler_begins().await.unwrap();
+    first.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.source.in_flight(), 0, "cancelled at the hold limit, so a pause begins");
+
+    let second = it.invocations.next();
+    let invoked = invoke(&second);
+    second.handler_begins().await.unwrap();
+    assert!(tokio::time::timeout(SECOND / 100, it.cache.refresh(it.x)).await.is_err());
+    assert_eq!(it.source.in_flight(), 1);
+    let before = it.clock.now().monotonic();
+    second.handler_ends().await.unwrap();
+    invoked.await.unwrap();
+    assert_eq!(it.source.in_flight(), 0);
+    assert_eq!(it.clock.now().monotonic(), before);
+}

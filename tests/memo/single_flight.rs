@@ -1,10 +1,11 @@
 //! Concurrent readers of one key share one fetch; of different keys they do not wait for each other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lambda_cache::testing::Behaviour;
 use lambda_cache::{Builder, Clock, Error, ErrorKind, Memo, Mode};
+use tokio::sync::oneshot;
 
 use crate::fixture::{Fixture, MINUTE, SECOND, settle};
 
@@ -178,4 +179,24 @@ async fn a_memo_that_is_dropped_leaves_neither_values_nor_fetches() {
     // The operation timeout ends what was under way.
     tokio::time::sleep(5 * SECOND).await;
     assert_eq!(Arc::strong_count(&token), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_of_a_memo_that_is_gone_is_ended() {
+    let cache = Builder::new().mode(Mode::OnDemand).spawn().await.unwrap();
+    let (fetching, ended) = oneshot::channel::<()>();
+    let fetching = Mutex::new(Some(fetching));
+    let never = move |_: u8| {
+        let fetching = fetching.lock().unwrap().take();
+        async move {
+            std::future::pending::<()>().await;
+            drop(fetching);
+            Ok::<_, std::io::Error>(())
+        }
+    };
+    let memo: Memo<u8, ()> = cache.memo("never", never).build().unwrap();
+    let reader = tokio::spawn(async move { memo.get(1).await.map(|_| ()) });
+    settle().await;
+    reader.abort();
+    assert!(tokio::time::timeout(SECOND, ended).await.expect("its end").is_err());
 }
