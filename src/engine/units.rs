@@ -277,3 +277,38 @@ impl Units {
         self.tickets.iter().filter(of_memo).map(|(&ticket, _)| ticket).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINE: u64 = 1;
+    const OTHERS: u64 = 2;
+
+    fn units() -> Units {
+        let mut units = Units::new(Vec::new(), Arc::new(Waiters::new(0)));
+        for (ticket, memo) in [(10, MINE), (11, OTHERS), (12, MINE)] {
+            let readers = Readers::Key { waiting: Arc::default(), ahead: false, failing: false };
+            let fetching = Fetching::new(Origin::Memo(memo), readers, Duration::from_secs(1));
+            units.insert(ticket, fetching);
+        }
+        units
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_ticket_that_has_ended() {
+        let mut units = units();
+        let unit = Unit::Ticket(10);
+        units.set_wanted(unit, true);
+        assert!(units.queue(unit, Cause::Read));
+        assert!(units.is_any_queued());
+        units.remove(10);
+        assert!(units.get(unit).is_none());
+        assert!(!units.is_any_queued() && units.wanted.is_empty());
+    }
+
+    #[test]
+    fn the_tickets_of_a_memo_are_its_own() {
+        assert_eq!(units().tickets_of(MINE), [10, 12]);
+    }
+}
