@@ -333,8 +333,10 @@ impl Player {
 
     /// What the clocks see of a freeze.
     fn freeze(&mut self, Freeze { lasts, seen }: Freeze) {
-        let is_short = lasts < self.oracle.timeout + GRACE;
-        self.short_freeze = (lasts > 0 && is_short).then(running);
+        if lasts > 0 {
+            let is_short = lasts < self.oracle.timeout + GRACE;
+            self.short_freeze = is_short.then(running);
+        }
         let seen = lasts * u64::from(seen.min(100)) / 100;
         let clock = &self.world.clock;
         match self.setup.clocks {
@@ -633,14 +635,18 @@ impl Player {
         };
         // What was under way when it began may be no answer to it.
         let of_one = |outlives: bool| if outlives { 1 } else { 2 };
+        // "Unchanged" is no answer if the version that it is about could meanwhile not be derived.
+        let derived = |entry: &EntryOptions| u64::from(entry.derived);
         match what {
             What::Snapshot => {
                 let entries = &self.setup.entries;
                 // One entry may expire while the read waits for another.
-                of_one(entries.iter().all(entry_does)) + u64::from(entries.len() > 1)
+                let of_derived = entries.iter().map(derived).max().unwrap_or_default();
+                of_one(entries.iter().all(entry_does)) + u64::from(entries.len() > 1) + of_derived
             }
-            What::One(Target::Entry(entry), How::Get) => {
-                of_one(entry_does(&self.setup.entries[entry]))
+            What::One(Target::Entry(entry), how) => {
+                let entry = &self.setup.entries[entry];
+                of_one(how == How::Get && entry_does(entry)) + derived(entry)
             }
             What::One(Target::Key(memo, thing), How::Get) => {
                 of_one(outlives_a_fetch(thing, Some(self.setup.memos[memo].max_age)))
