@@ -3,6 +3,7 @@
 mod builder;
 mod changes;
 #[cfg(all(test, feature = "shuttle"))]
+#[path = "../tests/interleavings/cache.rs"]
 pub(crate) mod interleavings;
 mod read;
 mod rotation;

@@ -1,16 +1,25 @@
 //! Decoding: from what a source sent to what the handler reads.
 //!
 //! It happens once per change, not per read. A [`DecodeError`] never quotes the value.
-#![cfg_attr(not(all(feature = "s3", feature = "ssm")), allow(dead_code))]
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use crate::error::ErrorKind;
 
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde::de::DeserializeOwned;
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 use serde_json::error::Category;
 
 /// Why a source's answer is not what the entry was declared to hold, without quoting the answer.
@@ -46,20 +55,20 @@ impl fmt::Display for DecodeError {
 impl StdError for DecodeError {}
 
 /// UTF-8 text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3"))]
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes)
         .map_err(|error| DecodeError::new(format!("invalid UTF-8 at byte {}", error.valid_up_to())))
 }
 
 /// The items of a comma-separated list, as Parameter Store writes a StringList.
-#[cfg(feature = "aws")]
+#[cfg(feature = "ssm")]
 pub(crate) fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
 /// A value of type `T` from its JSON text.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "appconfig", feature = "s3", feature = "secrets-manager", feature = "ssm"))]
 pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, DecodeError> {
     serde_json::from_slice(text.as_ref()).map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -73,14 +82,26 @@ pub(crate) fn json<T: DeserializeOwned>(text: impl AsRef<[u8]>) -> Result<T, Dec
 }
 
 /// What was found is not a `T`, and why.
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 pub(crate) fn not_a<T>(why: &str) -> DecodeError {
     DecodeError::new(format!("not a {}: {why}", std::any::type_name::<T>()))
 }
 
 /// What serde says of a value, without the value. Most of its messages quote it (`invalid type:
 /// string "hunter2", expected u16`), but the name of a missing field comes from the type.
-#[cfg(feature = "aws")]
+#[cfg(any(
+    feature = "appconfig",
+    feature = "dynamodb",
+    feature = "s3",
+    feature = "secrets-manager",
+    feature = "ssm"
+))]
 pub(crate) fn without_value(error: &impl fmt::Display) -> String {
     let message = error.to_string();
     let field = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`'));
@@ -90,15 +111,14 @@ pub(crate) fn without_value(error: &impl fmt::Display) -> String {
     }
 }
 
-#[cfg(all(test, feature = "aws"))]
+#[cfg(all(test, feature = "s3", feature = "ssm"))]
 mod tests {
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only decoded")]
     struct Database {
-        #[allow(dead_code)]
         host: String,
-        #[allow(dead_code)]
         port: u16,
     }
 

@@ -4,6 +4,7 @@ mod core;
 mod declare;
 mod fetch;
 #[cfg(all(test, feature = "shuttle"))]
+#[path = "../tests/interleavings/memo.rs"]
 mod interleavings;
 mod landing;
 mod loader;

@@ -2,6 +2,7 @@
 //! are replaced by types whose every step shuttle's scheduler can interleave with those of others.
 
 #[cfg(feature = "shuttle")]
+#[path = "../tests/interleavings/sync.rs"]
 mod interleaved;
 
 #[cfg(not(feature = "shuttle"))]

@@ -1,21 +1,29 @@
-//! The handler: given a snapshot at its start.
+//! The handler, given a snapshot at its start, and the runtime that [`Cache::run`] runs it in, with hooks
+//! for SnapStart: nothing fetched before the snapshot is in it, or served after the restore.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use lambda_runtime::layers::TracingLayer;
-use lambda_runtime::{Diagnostic, IntoFunctionResponse, LambdaEvent, Runtime};
+use lambda_runtime::{
+    BoxFuture, Diagnostic, IntoFunctionResponse, LambdaEvent, Runtime, SnapStartResource,
+};
 use tower::Service;
 
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
 use crate::mode::Mode;
+use crate::refresher::Message;
 use crate::snapshot::Snapshot;
 
 type BoxError = lambda_runtime::Error;
+
+/// What a restore may take: Lambda gives hooks ten seconds.
+const RESTORE_DEADLINE: Duration = Duration::from_secs(8);
 
 impl Cache {
     /// Registers the internal extension and runs the handler, each time with a snapshot in which
@@ -83,6 +91,18 @@ impl Cache {
     pub fn handler<F>(&self, function: F) -> Handler<F> {
         Handler { cache: self.clone(), function: Arc::new(function) }
     }
+
+    /// The hooks for a runtime of your own
+    /// ([`Runtime::register_snapstart_resource`](lambda_runtime::Runtime::register_snapstart_resource));
+    /// [`run`](Self::run) registers them itself.
+    ///
+    /// Before the snapshot every value is dropped and every fetch cancelled, so that no secret is in
+    /// the snapshot, which may be kept for days. After the restore clients are rebuilt, since no
+    /// connection survives, and everything is fetched again. Snapshots and values that your own code
+    /// keeps are out of reach.
+    pub fn snapstart_resource(&self) -> Arc<dyn SnapStartResource> {
+        Arc::new(Hooks(self.clone()))
+    }
 }
 
 /// The runtime panics without these, which does not say much to somebody who has just tried to
@@ -145,6 +165,28 @@ where
         Box::pin(async move {
             let snapshot = cache.snapshot().await;
             function(event, snapshot).await
+        })
+    }
+}
+
+struct Hooks(Cache);
+
+impl SnapStartResource for Hooks {
+    fn before_snapshot(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async {
+            self.0.refresher.ask(|done| Message::Suspend { done }).await?;
+            Ok(())
+        })
+    }
+
+    fn after_restore(&self) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async {
+            self.0.refresher.ask(|done| Message::Resume { done }).await?;
+            if let Err(error) = self.0.load(RESTORE_DEADLINE).await {
+                // Reads say so too, if it is still so then; a restore that fails helps nobody.
+                tracing::warn!(%error, "not everything could be fetched after the restore");
+            }
+            Ok(())
         })
     }
 }

@@ -5,7 +5,6 @@ mod extension;
 mod handler;
 mod layer;
 mod registration;
-mod snapstart;
 
 pub use extension::{Extension, ExternalExtension};
 pub use handler::Handler;

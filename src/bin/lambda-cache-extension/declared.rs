@@ -16,9 +16,8 @@ use secrecy::ExposeSecret;
 use crate::answer::{Answer, Response, wiped};
 use crate::config::{Declaration, Options, Resource, Section};
 use crate::http::{Endpoint, Refusal, query};
-use crate::messages::{self, Problem};
+use crate::messages::{self, Problem, why_unsent};
 use crate::settings::Loading;
-use crate::unsent::why_unsent;
 
 /// The Go extension's body if there is no value.
 const NO_DATA: &str = "No data found";

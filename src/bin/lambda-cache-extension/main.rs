@@ -20,7 +20,6 @@ mod near;
 mod on_demand;
 mod settings;
 mod sidecar;
-mod unsent;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;

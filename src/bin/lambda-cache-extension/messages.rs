@@ -1,7 +1,12 @@
 //! The texts that people read, in the log and in errors: [`Problem`]s with the configuration, on one
-//! line and in the terms of config.yaml.
+//! line and in the terms of config.yaml, and why a call was not sent.
 
+use std::error::Error as StdError;
 use std::fmt;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::error::metadata::ErrorMetadata;
 
 /// Methods of the library's entries that its errors suggest, and their fields in config.yaml.
 const FIELDS: [(&str, &str); 7] = [
@@ -13,6 +18,14 @@ const FIELDS: [(&str, &str); 7] = [
     ("stale_if_error", "stale_if_error"),
     ("timeout", "timeout"),
 ];
+
+pub(crate) const NO_REGION: &str =
+    "no region, or an invalid one: set AWS_REGION, or `region` in config.yaml";
+const NO_CREDENTIALS: &str =
+    "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as Lambda does";
+const NO_ENDPOINT: &str = "an invalid endpoint: check AWS_ENDPOINT_URL";
+/// The text of an `SdkError` for a request that it could not build. Its type depends on the operation.
+const NO_REQUEST: &str = "failed to construct request";
 
 /// Bytes of a client's request that are quoted at most.
 const MAX_QUOTE: usize = 256;
@@ -96,6 +109,41 @@ fn next_hint(text: &str) -> Option<(&str, String, &str)> {
         return Some((&text[..at], hint, after));
     }
     None
+}
+
+/// Why a call to AWS was not even sent, since something that it needs is missing or invalid here; `None` if
+/// `error` is about a call that was sent. The SDK reports most of this as a failed dispatch, as it does
+/// broken connections.
+pub(crate) fn why_unsent(error: &(dyn StdError + 'static)) -> Option<String> {
+    let causes = || std::iter::successors(Some(error), |&it| it.source());
+    // STS has answered: it refuses the role.
+    if causes().any(|it| it.is::<ErrorMetadata>()) {
+        return None;
+    }
+    let reason = causes().last()?.to_string();
+    if causes().any(|it| it.is::<CredentialsError>()) {
+        return Some(format!("{NO_CREDENTIALS}: {reason}"));
+    }
+    if !causes().any(|it| is_before_sending(it) || it.to_string() == NO_REQUEST)
+        || causes().any(|it| it.is::<hyper::Error>())
+    {
+        return None;
+    }
+    // The types of these errors are private to the SDK, so only their texts tell them apart.
+    let mentions = |word| reason.to_ascii_lowercase().contains(word);
+    Some(if mentions("region") {
+        format!("{NO_REGION}: {reason}")
+    } else if mentions("uri") {
+        format!("{NO_ENDPOINT}: {reason}")
+    } else {
+        reason
+    })
+}
+
+/// Whether a dispatch failed for another reason than its connection.
+fn is_before_sending(error: &(dyn StdError + 'static)) -> bool {
+    let failure = error.downcast_ref::<ConnectorError>();
+    failure.is_some_and(|it| it.is_other() && it.as_other().is_none())
 }
 
 #[cfg(test)]

@@ -214,6 +214,7 @@ fn one_of<T: Copy>(names: &'static [(&str, T)]) -> impl Fn(&str) -> Result<T, St
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/settings.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

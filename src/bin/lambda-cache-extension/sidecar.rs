@@ -13,10 +13,9 @@ use lambda_cache::{Cache, ExternalExtension, Mode, sources};
 use crate::config::{self, Declaration};
 use crate::declared::{Declared, Defaults};
 use crate::http::{Clients, Guard, Listener, Server};
-use crate::messages::Problem;
+use crate::messages::{NO_REGION, Problem};
 use crate::on_demand::OnDemand;
 use crate::settings::{ConfigFile, Loading, Settings};
-use crate::unsent::NO_REGION;
 
 /// How long init waits for declared entries. Lambda allows init ten seconds.
 const INIT_DEADLINE: Duration = Duration::from_secs(8);

@@ -240,6 +240,7 @@ impl fmt::Debug for Role {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/role.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

@@ -285,6 +285,7 @@ impl fmt::Display for ItemRequest {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/get_items.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

@@ -232,6 +232,7 @@ fn hash_length(digest: &mut Sha256, length: usize) {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/item.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {
@@ -240,10 +241,9 @@ mod tests {
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
+    #[expect(dead_code, reason = "only decoded")]
     struct Database {
-        #[allow(dead_code)]
         host: String,
-        #[allow(dead_code)]
         port: u16,
     }
 

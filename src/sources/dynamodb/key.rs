@@ -222,6 +222,7 @@ fn canonical(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/key.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

@@ -231,6 +231,7 @@ impl Throttle {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/secrets_batch.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

@@ -255,6 +255,7 @@ pub(super) fn both<T: Send + 'static>(
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/secret.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

@@ -100,6 +100,7 @@ fn selector_of(parameter: &types::Parameter) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/parsers/assign.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests {

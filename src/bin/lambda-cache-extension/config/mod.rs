@@ -203,6 +203,7 @@ fn without_duplicates(all: Vec<Declaration>, mistakes: &mut Mistakes) -> Vec<Dec
 }
 
 #[cfg(test)]
+#[path = "../../../../tests/parsers/config.rs"]
 mod parsers;
 #[cfg(test)]
 mod tests;

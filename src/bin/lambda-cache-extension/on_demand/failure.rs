@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::answer::{Answer, Response};
-use crate::unsent::why_unsent;
+use crate::messages::why_unsent;
 
 #[derive(Debug)]
 pub(super) struct Failure {

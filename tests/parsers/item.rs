@@ -70,13 +70,13 @@ proptest! {
     )) {
         #[derive(Debug, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "only decoded")]
         struct Database {
             host: String,
             port: Port,
         }
         #[derive(Debug, serde::Deserialize)]
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "only decoded")]
         enum Port {
             Number(u16),
             Default,
