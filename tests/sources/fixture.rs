@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lambda_cache::testing::{Invocations, TestClock};
 use lambda_cache::{Builder, Cache, Mode, Snapshot};
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use crate::aws::Aws;
 
@@ -12,6 +14,21 @@ pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 /// The shortest time there is.
 pub(crate) const INSTANT: Duration = Duration::from_nanos(1);
+
+/// Tries one case where other property tests try twenty, because each is a world of its own. Not with
+/// `proptest!`, which would take the number from PROPTEST_CASES whatever its configuration says.
+pub(crate) fn try_few<S: Strategy>(cases: S, test: impl Fn(S::Value) -> TestCaseResult) {
+    let few = ProptestConfig::default().cases / 20;
+    let config = ProptestConfig {
+        cases: few,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Default::default()
+    };
+    if let Err(failure) = TestRunner::new(config).run(&cases, test) {
+        panic!("{failure}");
+    }
+}
 
 pub(crate) struct World {
     pub(crate) aws: Aws,
