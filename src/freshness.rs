@@ -406,6 +406,36 @@ mod tests {
     }
 
     #[test]
+    fn whatever_invocations_expect_a_value_is_due_while_there_is_time_for_a_second_attempt() {
+        let seconds = Duration::from_secs;
+        let soft = |distance| Policy::default().soft_age(Pace::Invocations, distance);
+        assert_eq!(soft(DISTANCE), Some(MINUTE * 15 / 16));
+        assert_eq!(soft(seconds(5)), Some(seconds(50)));
+        assert_eq!(soft(Duration::MAX), Some(seconds(45)));
+        for age in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            let policy = Policy { max_age: Some(age), ..Policy::default() };
+            assert!(policy.soft_age(Pace::Invocations, DISTANCE) <= Some(age));
+        }
+    }
+
+    #[test]
+    fn a_key_is_due_at_three_quarters_or_where_it_would_not_last_until_the_next_invocation() {
+        let soft = |horizon| Policy::default().soft_age(Pace::Reads(horizon), DISTANCE);
+        assert_eq!(soft(Duration::ZERO), Some(MINUTE / 4 * 3));
+        assert_eq!(soft(MINUTE / 2), Some(MINUTE / 2));
+        assert_eq!(soft(Duration::MAX), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn who_would_rather_wait_refreshes_nothing_before_it_expires() {
+        let policy = Policy { ahead: Some(Ahead::Never), ..Policy::default() };
+        for pace in [Pace::Timers, Pace::Invocations, Pace::Reads(MINUTE / 2)] {
+            assert_eq!(policy.soft_age(pace, DISTANCE), Some(MINUTE), "{pace:?}");
+        }
+        assert_eq!(policy.looks_ahead(), None);
+    }
+
+    #[test]
     fn the_longest_durations_there_are_overflow_nothing() {
         let policy = Policy {
             max_age: Some(Duration::MAX),

@@ -26,7 +26,7 @@ impl World {
             builder.add(source.entry(number.to_string()).max_age(age * SECOND))
         });
         let keys = keys.collect();
-        let cache = builder.spawn().await.unwrap();
+        let cache = builder.spawn().await.expect("the source answers");
         let invocations = Invocations::new(&cache, &clock);
         Self { source, clock, cache, keys, invocations }
     }
@@ -34,16 +34,16 @@ impl World {
     async fn invoke(&self, gap: Duration) {
         self.clock.freeze(gap);
         let invocation = self.invocations.next();
-        invocation.handler_begins().await.unwrap();
+        invocation.handler_begins().await.expect("a refresher");
         let snapshot = async {
             let snapshot = self.cache.snapshot().await;
             for &key in &self.keys {
                 _ = snapshot.get(key);
             }
-            invocation.handler_ends().await.unwrap();
+            invocation.handler_ends().await.expect("a refresher");
         };
         let (told, ()) = tokio::join!(invocation.invoke(), snapshot);
-        told.unwrap();
+        told.expect("a refresher");
     }
 
     /// What was asked for in each call since so many.

@@ -94,6 +94,11 @@ async fn with_bursts_few_more_wait_than_must_and_pauses_cost_no_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn traffic_that_ebbs_and_flows_is_followed() {
+    holds(Traffic::Diurnal, 3.0, 1.4).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_gaps_are_as_long_as_the_max_age_no_call_is_made_for_nothing() {
     for gap in [60.0, 60.2, 90.0, 3600.0] {
         let (cost, best) = costs(Traffic::Every(gap), 1).await;

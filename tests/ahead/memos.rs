@@ -14,15 +14,15 @@ async fn waits(period: Duration, ahead: Ahead) -> (u64, u64) {
     let mut builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).seed(1);
     let fetch = |key: u8| async move { Ok::<_, std::io::Error>(key) };
     let memo = builder.memo("memo", fetch).ahead(ahead).build();
-    let cache = builder.spawn().await.unwrap();
+    let cache = builder.spawn().await.expect("the source answers");
     let invocations = Invocations::new(&cache, &clock);
     for _ in 0..200 {
         clock.freeze(period);
         let invocation = invocations.next();
-        invocation.handler_begins().await.unwrap();
-        memo.get(1).await.unwrap();
+        invocation.handler_begins().await.expect("a refresher");
+        memo.get(1).await.expect("a refresher");
         let (told, ended) = tokio::join!(invocation.invoke(), invocation.handler_ends());
-        told.and(ended).unwrap();
+        told.and(ended).expect("a refresher");
     }
     let stats = memo.stats();
     (stats.misses - 1, stats.api_calls)
