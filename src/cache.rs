@@ -19,6 +19,7 @@ pub use changes::Changes;
 use crate::clock::Clocks;
 use crate::entry::{Definition, Key};
 use crate::error::{Error, ErrorKind};
+use crate::freshness::{Ahead, Pace};
 use crate::mode::Mode;
 use crate::refresher::{Message, Refresher};
 use crate::snapshot::{Slot, Stored, Value, not_loaded};
@@ -35,6 +36,8 @@ pub struct Cache {
     pub(crate) clock: Clocks,
     pub(crate) mode: Mode,
     pub(crate) operation_timeout: Duration,
+    /// What holds for memos that say nothing else.
+    pub(crate) ahead: Ahead,
     /// For memos, which are declared when the cache is there.
     pub(crate) connections: Arc<Mutex<Connections>>,
     #[cfg(feature = "runtime")]
@@ -90,6 +93,7 @@ impl Cache {
     pub fn status(&self) -> Status {
         let state = self.refresher.reader().load();
         let now = self.clock.now();
+        let pace = if self.mode.freezes() { Pace::Invocations } else { Pace::Timers };
         let entry = |(slot, definition): (&Slot, &Definition)| {
             let (stored, policy) = (slot.stored(), &definition.policy);
             EntryStatus {
@@ -97,7 +101,9 @@ impl Cache {
                 source: Arc::clone(&definition.source),
                 age: stored.and_then(|stored| stored.age(policy, now)),
                 max_age: policy.max_age,
-                refresh_after: policy.soft_age(),
+                refresh_after: policy.soft_age(pace, Duration::ZERO),
+                ahead: policy.ahead.unwrap_or_default(),
+                cause: None,
                 stale_if_error: policy.stale_if_error,
                 version: stored.map(|stored| stored.version.clone()),
                 last_error: slot.failure().map(|failure| failure.error.clone()),

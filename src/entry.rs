@@ -149,6 +149,11 @@ impl Options {
             }
             _ => {}
         }
+        if self.policy.refresh_after.is_some() && self.policy.ahead.is_some() {
+            return invalid(
+                "`refresh_after` and `ahead` both say when it is refreshed; one of them must go",
+            );
+        }
         if self.timeout == Some(Duration::ZERO) {
             return invalid("a `timeout` of zero gives no fetch time to answer");
         }

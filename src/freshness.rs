@@ -105,14 +105,76 @@ impl Bounds {
     }
 }
 
+/// Whether values are refreshed ahead of need, in an environment that freezes between invocations.
+///
+/// There, a value can be refreshed only while an invocation runs. Refreshed beside this handler, it may
+/// spare the next one a wait; but if the next one comes soon, or much later, it is a call for nothing. So
+/// it depends on the traffic, and on what a wait is worth.
+///
+/// Set for all entries and memos of a cache with [`Builder::ahead`](crate::Builder::ahead), for one entry
+/// with [`Entry::ahead`](crate::sources::Entry::ahead), for one memo with
+/// [`MemoBuilder::ahead`](crate::MemoBuilder::ahead). The last two win over the first.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use lambda_cache::{Ahead, Builder, from_fn};
+///
+/// # async fn fetch() -> Result<u32, std::io::Error> { Ok(7) }
+/// let mut builder = Builder::new().ahead(Ahead::Never); // each call is billed, and some latency is fine
+/// let prices = builder.add(from_fn("prices", fetch));
+/// let limits = builder.add(from_fn("limits", fetch).ahead(Ahead::Always)); // but these must not wait
+/// let cache = builder.spawn().await?;
+/// assert_eq!(cache.status().entry("limits").unwrap().ahead, Ahead::Always);
+/// # Ok::<_, lambda_cache::Error>(()) }).unwrap();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Ahead {
+    /// Rather wait than call: nothing is refreshed before it has expired, and the invocation that finds
+    /// it expired waits.
+    Never,
+    /// Where the traffic so far makes it likely enough that it spares a wait. One wait is worth six
+    /// calls.
+    #[default]
+    Expected,
+    /// Rather call than wait: wherever a gap like one of the last few dozen would make it expire. In
+    /// irregular traffic that may be a call for each invocation.
+    Always,
+}
+
+impl Ahead {
+    /// How many calls one wait is worth.
+    pub(crate) fn calls_for_a_wait(self) -> u64 {
+        match self {
+            Self::Never => 0,
+            Self::Expected => 6,
+            Self::Always => u64::MAX,
+        }
+    }
+}
+
+/// What drives refreshes in the background, and so when a value is due that its user has given no soft
+/// bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Timers, at three quarters of the max age.
+    Timers,
+    /// Invocations, which look [ahead](crate::engine) for themselves. Whatever they expect, a value is
+    /// due when it has as much of its life left as a second attempt may need.
+    Invocations,
+    /// Reads of a key: at three quarters of the max age, or if that is earlier, so long before its end.
+    Reads(Duration),
+}
+
 /// How old the values of an entry may be, and when they are refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// The hard bound: an older value is not served. `None`: it never expires.
     pub(crate) max_age: Option<Duration>,
-    /// The soft bound: an older value is served, but due for refresh. `None`: three quarters of
-    /// the hard one.
+    /// The soft bound: an older value is served, but due for refresh. `None`: as `ahead` says.
     pub(crate) refresh_after: Option<Duration>,
+    /// Whether values are refreshed ahead of need. `None`: as the cache's builder says.
+    pub(crate) ahead: Option<Ahead>,
     /// How much longer than `max_age` a value may be served while refreshes fail.
     pub(crate) stale_if_error: Duration,
     /// How long a read waits for an attempt while refreshes fail. `None`: what follows from how long
@@ -145,13 +207,12 @@ impl Policy {
         &self,
         began: Stamp,
         lifetime: Option<Duration>,
-        jitter: f64,
-        distance: Duration,
+        Rhythm { pace, jitter, distance }: Rhythm,
     ) -> Bounds {
         if self.max_age == Some(Duration::ZERO) {
             return Bounds::ALWAYS;
         }
-        let soft = match (self.soft_age(), self.max_age) {
+        let soft = match (self.soft_age(pace, distance), self.max_age) {
             // Refreshed when it expires, and not ahead of it.
             (Some(soft), Some(hard)) if soft >= hard => Some(hard),
             (Some(soft), _) => Some(soft.min(LONGEST_SOFT_AGE).mul_f64(1.0 - 0.1 * jitter)),
@@ -163,10 +224,36 @@ impl Policy {
         }
     }
 
-    /// The age at which a value is due for refresh, if ever.
-    pub(crate) fn soft_age(&self) -> Option<Duration> {
-        self.refresh_after.or(self.max_age.map(|age| age / 4 * 3))
+    /// The age at which a value is due for refresh whatever the traffic, if ever.
+    pub(crate) fn soft_age(&self, pace: Pace, distance: Duration) -> Option<Duration> {
+        let of = |age: Duration| match pace {
+            _ if self.ahead == Some(Ahead::Never) => age,
+            Pace::Timers => age / 4 * 3,
+            Pace::Invocations => {
+                let second_attempt = distance.saturating_mul(2).clamp(age / 16, age / 4);
+                age - second_attempt
+            }
+            Pace::Reads(horizon) => age.saturating_sub(horizon.max(age / 4)),
+        };
+        self.refresh_after.or(self.max_age.map(of))
     }
+
+    /// The max age and what to do for its sake, if the traffic decides when a value is refreshed.
+    pub(crate) fn looks_ahead(&self) -> Option<(Duration, Ahead)> {
+        let ahead = self.ahead.unwrap_or_default();
+        let max_age = self.max_age.filter(|age| !age.is_zero() && self.refresh_after.is_none())?;
+        (ahead != Ahead::Never).then_some((max_age, ahead))
+    }
+}
+
+/// How refreshes in the background follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rhythm {
+    pub(crate) pace: Pace,
+    /// In 0..1: what the last fetch drew.
+    pub(crate) jitter: f64,
+    /// The least that lies between two refreshes.
+    pub(crate) distance: Duration,
 }
 
 impl Default for Policy {
@@ -174,6 +261,7 @@ impl Default for Policy {
         Self {
             max_age: Some(Duration::from_secs(60)),
             refresh_after: None,
+            ahead: None,
             stale_if_error: Duration::ZERO,
             wait_if_failing: None,
         }
@@ -252,6 +340,10 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const DISTANCE: Duration = Duration::from_millis(100);
 
+    fn rhythm(jitter: f64) -> Rhythm {
+        Rhythm { pace: Pace::Timers, jitter, distance: DISTANCE }
+    }
+
     #[test]
     fn age_is_the_larger_of_the_two_clocks() {
         assert_eq!(age(BEGAN, after(5, 5), MINUTE), Some(Duration::from_secs(5)));
@@ -300,17 +392,47 @@ mod tests {
     fn an_age_of_zero_is_never_fresh_and_never_due() {
         let policy = Policy { max_age: Some(Duration::ZERO), ..Policy::default() };
         assert!(!policy.fresh(BEGAN).admits(BEGAN));
-        assert_eq!(policy.due(BEGAN, None, 0.5, DISTANCE), Bounds::ALWAYS);
-        assert_eq!(policy.due(BEGAN, Some(MINUTE), 0.5, DISTANCE), Bounds::ALWAYS);
+        assert_eq!(policy.due(BEGAN, None, rhythm(0.5)), Bounds::ALWAYS);
+        assert_eq!(policy.due(BEGAN, Some(MINUTE), rhythm(0.5)), Bounds::ALWAYS);
     }
 
     #[test]
     fn a_refresh_is_due_at_three_quarters_of_max_age_or_up_to_a_tenth_before() {
         let policy = Policy::default();
-        assert!(policy.due(BEGAN, None, 0.0, DISTANCE).admits(after(44, 44)));
-        assert!(!policy.due(BEGAN, None, 0.0, DISTANCE).admits(after(45, 45)));
-        assert!(policy.due(BEGAN, None, 1.0, DISTANCE).admits(after(40, 40)));
-        assert!(!policy.due(BEGAN, None, 1.0, DISTANCE).admits(after(41, 41)));
+        assert!(policy.due(BEGAN, None, rhythm(0.0)).admits(after(44, 44)));
+        assert!(!policy.due(BEGAN, None, rhythm(0.0)).admits(after(45, 45)));
+        assert!(policy.due(BEGAN, None, rhythm(1.0)).admits(after(40, 40)));
+        assert!(!policy.due(BEGAN, None, rhythm(1.0)).admits(after(41, 41)));
+    }
+
+    #[test]
+    fn whatever_invocations_expect_a_value_is_due_while_there_is_time_for_a_second_attempt() {
+        let seconds = Duration::from_secs;
+        let soft = |distance| Policy::default().soft_age(Pace::Invocations, distance);
+        assert_eq!(soft(DISTANCE), Some(MINUTE * 15 / 16));
+        assert_eq!(soft(seconds(5)), Some(seconds(50)));
+        assert_eq!(soft(Duration::MAX), Some(seconds(45)));
+        for age in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            let policy = Policy { max_age: Some(age), ..Policy::default() };
+            assert!(policy.soft_age(Pace::Invocations, DISTANCE) <= Some(age));
+        }
+    }
+
+    #[test]
+    fn a_key_is_due_at_three_quarters_or_where_it_would_not_last_until_the_next_invocation() {
+        let soft = |horizon| Policy::default().soft_age(Pace::Reads(horizon), DISTANCE);
+        assert_eq!(soft(Duration::ZERO), Some(MINUTE / 4 * 3));
+        assert_eq!(soft(MINUTE / 2), Some(MINUTE / 2));
+        assert_eq!(soft(Duration::MAX), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn who_would_rather_wait_refreshes_nothing_before_it_expires() {
+        let policy = Policy { ahead: Some(Ahead::Never), ..Policy::default() };
+        for pace in [Pace::Timers, Pace::Invocations, Pace::Reads(MINUTE / 2)] {
+            assert_eq!(policy.soft_age(pace, DISTANCE), Some(MINUTE), "{pace:?}");
+        }
+        assert_eq!(policy.looks_ahead(), None);
     }
 
     #[test]
@@ -318,15 +440,16 @@ mod tests {
         let policy = Policy {
             max_age: Some(Duration::MAX),
             refresh_after: Some(Duration::MAX),
+            ahead: None,
             stale_if_error: Duration::MAX,
             wait_if_failing: Some(Duration::MAX),
         };
         let long_ago = BEGAN.earlier_by(Duration::MAX);
         for began in [BEGAN, long_ago, Stamp { monotonic: 0, wall: 0 }] {
-            assert!(policy.due(began, None, 0.0, DISTANCE).and(policy.stale(began)).admits(began));
+            assert!(policy.due(began, None, rhythm(0.0)).and(policy.stale(began)).admits(began));
             assert!(
                 Policy { refresh_after: None, ..policy }
-                    .due(began, None, 0.0, DISTANCE)
+                    .due(began, None, rhythm(0.0))
                     .admits(began)
             );
         }
@@ -337,9 +460,9 @@ mod tests {
         let policy = Policy { refresh_after: Some(MINUTE), ..Policy::default() };
         let end = BEGAN.later_by(MINUTE);
         assert!(
-            policy.due(BEGAN, None, 0.9, DISTANCE).admits(end.earlier_by(Duration::from_nanos(1)))
+            policy.due(BEGAN, None, rhythm(0.9)).admits(end.earlier_by(Duration::from_nanos(1)))
         );
-        assert!(!policy.due(BEGAN, None, 0.9, DISTANCE).admits(end));
+        assert!(!policy.due(BEGAN, None, rhythm(0.9)).admits(end));
     }
 
     #[test]
@@ -347,7 +470,7 @@ mod tests {
         let short = Duration::from_millis(1);
         let policy = Policy { max_age: Some(short), ..Policy::default() };
         for (policy, lifetime) in [(policy, None), (Policy::default(), Some(short))] {
-            let due = policy.due(BEGAN, lifetime, 0.9, DISTANCE);
+            let due = policy.due(BEGAN, lifetime, rhythm(0.9));
             assert!(due.admits(BEGAN.later_by(DISTANCE - short)));
             assert!(!due.admits(BEGAN.later_by(DISTANCE)));
         }

@@ -112,6 +112,7 @@ pub use clock::{Clock, Stamp, SystemClock};
 pub use decode::DecodeError;
 pub use entry::{Key, Version};
 pub use error::{Error, ErrorKind};
+pub use freshness::Ahead;
 #[cfg(feature = "runtime")]
 pub use lambda::{
     CacheLayer, Extension, ExternalExtension, Handler, InvocationFuture, InvocationService,
@@ -120,4 +121,4 @@ pub use memo::{Memo, MemoBuilder};
 pub use mode::Mode;
 pub use snapshot::{Snapshot, Value};
 pub use sources::function::from_fn;
-pub use stats::{EntryStatus, MemoStats, Status};
+pub use stats::{Cause, EntryStatus, MemoStats, Status};

@@ -3,11 +3,78 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::entry::Version;
 use crate::error::Error;
+use crate::freshness::Ahead;
+
+/// Why something was fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Cause {
+    /// For the first time, at init.
+    Init,
+    /// By the traffic so far, it would have expired when the next invocation came.
+    Ahead,
+    /// It was in the second half of its life, and too little was known of the traffic.
+    Probe,
+    /// An invocation found it due: at its soft bound, at the end of a pause after a failure, or because
+    /// it had been invalidated.
+    Invoke,
+    /// An invocation found it expired.
+    Expired,
+    /// A call for something else had room for it.
+    Along,
+    /// A timer found it due.
+    Timer,
+    /// A read had to wait for it.
+    Read,
+    /// [`Cache::refresh`](crate::Cache::refresh) asked for it.
+    Forced,
+    /// Once more: a freeze or the end of an invocation had cut off the fetch before, or the value had
+    /// been invalidated meanwhile.
+    Restart,
+}
+
+impl Cause {
+    const ALL: [Self; 10] = [
+        Self::Init,
+        Self::Ahead,
+        Self::Probe,
+        Self::Invoke,
+        Self::Expired,
+        Self::Along,
+        Self::Timer,
+        Self::Read,
+        Self::Forced,
+        Self::Restart,
+    ];
+
+    /// As it is called in traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Ahead => "ahead",
+            Self::Probe => "probe",
+            Self::Invoke => "invoke",
+            Self::Expired => "expired",
+            Self::Along => "along",
+            Self::Timer => "timer",
+            Self::Read => "read",
+            Self::Forced => "forced",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// The counts of a cache, which the refresher writes and anybody may read.
 #[derive(Debug, Clone)]
@@ -24,12 +91,19 @@ struct EntryCounts {
     refreshes: AtomicU64,
     failures: AtomicU64,
     api_calls: AtomicU64,
+    /// Why it was last fetched: one more than its place among [`Cause::ALL`]; zero before that.
+    cause: AtomicU8,
 }
 
 impl Counters {
     pub(crate) fn new(entries: usize) -> Self {
         let entries = (0..entries).map(|_| EntryCounts::default()).collect();
         Self(Arc::new(Counts { api_calls: AtomicU64::new(0), entries }))
+    }
+
+    /// A fetch of an entry begins.
+    pub(crate) fn begun(&self, entry: usize, cause: Cause) {
+        self.0.entries[entry].cause.store(cause as u8 + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn refreshed(&self, entry: usize) {
@@ -72,8 +146,12 @@ pub struct EntryStatus {
     pub age: Option<Duration>,
     /// The hard bound; `None` if it never expires.
     pub max_age: Option<Duration>,
-    /// The soft bound; `None` if it is never refreshed ahead.
+    /// The soft bound: at this age it is refreshed whatever the traffic; `None` if it never is.
     pub refresh_after: Option<Duration>,
+    /// Whether the traffic may have it refreshed before that. With a soft bound of its own it does not.
+    pub ahead: Ahead,
+    /// Why it was last fetched; `None` if it never was.
+    pub cause: Option<Cause>,
     /// How much longer than its max age it may be served while refreshes fail.
     pub stale_if_error: Duration,
     /// Which version it holds.
@@ -98,6 +176,8 @@ impl Status {
             entry.refreshes = load(&counts.refreshes);
             entry.failures = load(&counts.failures);
             entry.api_calls = load(&counts.api_calls);
+            let cause = usize::from(counts.cause.load(Ordering::Relaxed));
+            entry.cause = cause.checked_sub(1).map(|place| Cause::ALL[place]);
         }
         Self { entries, api_calls: load(&counts.api_calls) }
     }
@@ -155,6 +235,9 @@ impl fmt::Display for EntryStatus {
         }
         let Self { refreshes, failures, api_calls, .. } = self;
         write!(f, ", {refreshes} refreshes, {failures} failures, {api_calls} API calls")?;
+        if let Some(cause) = self.cause {
+            write!(f, ", last cause {cause}")?;
+        }
         match &self.last_error {
             Some(error) => write!(f, ", last error: {error}"),
             None => Ok(()),

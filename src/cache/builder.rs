@@ -16,7 +16,7 @@ use crate::clock::{Clock, Clocks, SystemClock};
 use crate::engine::{Cause, Engine, Plan, Settings};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::{Error, ErrorKind};
-use crate::freshness;
+use crate::freshness::{self, Ahead};
 use crate::mode::Mode;
 use crate::refresher::{Refresher, Tools};
 use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot, Waiters};
@@ -59,6 +59,7 @@ pub struct Builder {
     init_deadline: Duration,
     operation_timeout: Duration,
     hold_limit: Duration,
+    ahead: Ahead,
     #[cfg(feature = "runtime")]
     extension_name: Arc<str>,
     seed: Option<u64>,
@@ -94,6 +95,7 @@ impl Builder {
             init_deadline: Duration::from_secs(8),
             operation_timeout: Duration::from_secs(5),
             hold_limit: Duration::from_millis(250),
+            ahead: Ahead::default(),
             #[cfg(feature = "runtime")]
             extension_name: Arc::from("lambda-cache"),
             seed: None,
@@ -177,6 +179,13 @@ impl Builder {
         self
     }
 
+    /// Whether values are refreshed ahead of need, for entries and memos that say nothing else. Defaults
+    /// to [`Ahead::Expected`].
+    pub fn ahead(mut self, ahead: Ahead) -> Self {
+        self.ahead = ahead;
+        self
+    }
+
     /// The clocks that ages are judged by. Defaults to those of the machine.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Clocks::Other(Arc::new(clock));
@@ -232,6 +241,9 @@ impl Builder {
         let timeouts = self.definitions.iter().filter_map(|definition| definition.timeout);
         let longest = timeouts.fold(self.operation_timeout, Duration::max);
         let frozen_after = freshness::frozen_after(longest);
+        for definition in &mut self.definitions {
+            definition.policy.ahead.get_or_insert(self.ahead);
+        }
         let catalog = Arc::new(Catalog { entries: self.definitions, frozen_after });
         let slot = |definition: &Definition| match definition.loading {
             Loading::AtInit | Loading::InBackground => Slot::Empty,
@@ -268,6 +280,7 @@ impl Builder {
             clock: self.clock,
             mode: self.mode,
             operation_timeout: self.operation_timeout,
+            ahead: self.ahead,
             connections: Arc::new(Mutex::new(self.connections)),
             #[cfg(feature = "runtime")]
             extension_name: self.extension_name,

@@ -14,7 +14,7 @@ impl Engine {
             (Unit::Ticket(ticket), Readers::Key { failing: true, .. }) => {
                 let Origin::Memo(memo) = fetching.origin else { return };
                 let Some(memo) = self.memos.get(&memo) else { return };
-                let wait = memo.options.wait_if_failing;
+                let wait = memo.options.policy.wait_if_failing;
                 let wait = wait.unwrap_or(memo.latency.wait_if_failing());
                 let at = now.later_by(wait).monotonic;
                 self.slow.insert((at, Attempted::Ticket(ticket), asked.number));

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::units::{Cause, Origin, Stage, Unit};
-use super::{Effect, Engine, Job, JobId, JobKind};
+use super::units::{Origin, Stage, Unit};
+use super::{Cause, Effect, Engine, Job, JobId, JobKind};
 use crate::clock::Stamp;
 
 impl Engine {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::units::{Cause, Origin, Unit};
-use super::{Invocation, JobId, Reply};
+use super::units::{Origin, Unit};
+use super::{Cause, Invocation, JobId, Reply};
 use crate::clock::Stamp;
 use crate::entry::Version;
 use crate::error::Error;
+use crate::freshness::{Policy, Rhythm};
 use crate::snapshot::{AnyValue, Asked, NewValue, Read, Slot, State, Turn, WaitCount};
 use crate::sources::Derivation;
 
@@ -121,8 +122,7 @@ pub(crate) struct KeyAsked {
 pub(crate) struct MemoOptions {
     /// How long a fetch may take.
     pub(crate) timeout: Duration,
-    /// How long reads of a failing key wait; `None`: what follows from how long fetches usually take.
-    pub(crate) wait_if_failing: Option<Duration>,
+    pub(crate) policy: Policy,
 }
 
 /// Something for each entry of a request.
@@ -178,6 +178,8 @@ pub(crate) enum Effect {
         job: JobId,
         origin: Origin,
         units: Vec<Unit>,
+        /// What the calls may take along, if that costs nothing more.
+        along: Vec<Unit>,
         ahead: bool,
     },
     Fetch(Fetch),
@@ -246,9 +248,8 @@ pub(crate) enum Effect {
 pub(crate) struct Landing {
     pub(crate) asked: Asked,
     pub(crate) now: Stamp,
-    pub(crate) jitter: f64,
-    /// The least that lies between two refreshes in the background.
-    pub(crate) distance: Duration,
+    /// How its keys are refreshed from now on.
+    pub(crate) rhythm: Rhythm,
 }
 
 /// Something that is not needed any more. It is not dropped here, since `Drop` may be a user's code.

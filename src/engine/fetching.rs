@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tracing::Span;
 
-use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
-use super::{Effect, Engine, Fetch, FetchOf, JobId, JobKind, Part, Phase};
+use super::units::{Fetching, Origin, Readers, Stage, Unit};
+use super::{Cause, Effect, Engine, Fetch, FetchOf, JobId, JobKind, Part, Phase};
 use crate::clock::Stamp;
 use crate::entry::Version;
-use crate::freshness::Bounds;
+use crate::freshness::{Bounds, Rhythm};
 use crate::snapshot::{Asked, Slot};
 
 impl Engine {
@@ -26,34 +26,56 @@ impl Engine {
                     continue;
                 }
             }
-            self.units.queue(unit, cause);
+            let expired = cause == Cause::Invoke && self.is_expired(request, now);
+            self.units.queue(unit, if expired { Cause::Expired } else { cause });
             due += 1;
         }
         due
     }
 
+    fn is_expired(&self, request: usize, now: Stamp) -> bool {
+        self.units.request(request).entries().iter().any(|&entry| {
+            let policy = &self.board.definition(entry).policy;
+            let stored = self.board.slot(entry).stored();
+            stored.is_some_and(|stored| !stored.fresh(policy).admits(now))
+        })
+    }
+
     /// Recomputes when a request is due in the background.
     pub(super) fn reschedule(&mut self, request: usize, now: Stamp) {
         let fetching = self.units.request(request);
-        let distance = fetching.latency.distance();
+        let (pace, distance) = (self.pace(), fetching.latency.distance());
+        let rhythm = Rhythm { pace, jitter: fetching.jitter, distance };
         let due = |&entry: &usize| {
             let policy = &self.board.definition(entry).policy;
             match self.board.slot(entry) {
                 // A schedule for what every read fetches would be a hot loop.
                 _ if policy.max_age == Some(Duration::ZERO) => Bounds::ALWAYS,
                 _ if self.deriving.contains_key(&entry) => Bounds::ALWAYS,
-                Slot::Ready(stored) => stored.due(policy, fetching.jitter, distance),
+                Slot::Ready(stored) => stored.due(policy, rhythm),
                 Slot::Failed(_, failure) => failure.back_off,
                 Slot::Empty => Bounds::NEVER,
                 Slot::NotRequested => Bounds::ALWAYS,
             }
         };
-        let due = match fetching.stage {
-            Stage::Idle | Stage::Queued(_) => {
-                fetching.entries().iter().map(due).fold(Bounds::ALWAYS, Bounds::and)
+        let end = |&entry: &usize| match self.board.slot(entry) {
+            Slot::Ready(stored) if !self.deriving.contains_key(&entry) => {
+                let policy = &self.board.definition(entry).policy;
+                policy.looks_ahead().map_or(Bounds::ALWAYS, |(age, _)| stored.end(age))
             }
-            Stage::Planning { .. } | Stage::InFlight { .. } | Stage::Landing(_) => Bounds::ALWAYS,
+            _ => Bounds::ALWAYS,
         };
+        let entries = || fetching.entries().iter();
+        let (due, end) = match fetching.stage {
+            Stage::Idle | Stage::Queued(_) => (
+                entries().map(due).fold(Bounds::ALWAYS, Bounds::and),
+                entries().map(end).fold(Bounds::ALWAYS, Bounds::and),
+            ),
+            Stage::Planning { .. } | Stage::InFlight { .. } | Stage::Landing(_) => {
+                (Bounds::ALWAYS, Bounds::ALWAYS)
+            }
+        };
+        self.ends.set(request, end);
         // A pause puts off what is due, and makes nothing due.
         let due = match fetching.pause {
             Some(pause) if due != Bounds::ALWAYS && pause.admits(now) => pause,
@@ -97,9 +119,16 @@ impl Engine {
         for (memo, tickets) in forgotten {
             self.effects.push(Effect::Forget { memo, tickets, cancelled: None });
         }
-        for ((_, origin, _), units) in plans {
-            let job = self.begin_job(JobKind::Plan, units.clone());
-            for &unit in &units {
+        while let Some(((_, origin, timeout), units)) = plans.pop_first() {
+            // What is due as well goes along with what has expired, if there is room, and else after it.
+            let mut along = plans.remove(&(true, origin, timeout)).unwrap_or_default();
+            let waiting: Vec<Unit> = units.iter().chain(&along).copied().collect();
+            along.extend(self.along(&waiting, (origin, timeout), now));
+            let job = self.begin_job(JobKind::Plan, waiting.clone());
+            if let Some(job) = self.jobs.get_mut(&job) {
+                job.along = along.iter().copied().collect();
+            }
+            for unit in waiting {
                 let Some(Stage::Queued(cause)) = self.units.get(unit).map(|it| it.stage) else {
                     continue;
                 };
@@ -108,7 +137,7 @@ impl Engine {
                     self.reschedule(request, now);
                 }
             }
-            self.effects.push(Effect::Plan { job, origin, units, ahead });
+            self.effects.push(Effect::Plan { job, origin, units, along, ahead });
         }
     }
 
@@ -134,13 +163,30 @@ impl Engine {
         let mut left: BTreeSet<Unit> =
             planned.units.into_iter().filter(|&unit| is_planned(self, unit)).collect();
         for batch in batches {
-            let batch: Vec<Unit> = batch.into_iter().filter(|unit| left.remove(unit)).collect();
+            // No call is made for what may only be taken along.
+            if batch.iter().all(|unit| planned.along.contains(unit)) {
+                continue;
+            }
+            let rides = |unit: &Unit| match *unit {
+                Unit::Request(request) if planned.along.contains(unit) => {
+                    self.may_ride(request, now)
+                }
+                _ => false,
+            };
+            let batch = batch.into_iter().filter(|unit| left.remove(unit) || rides(unit));
+            let batch: Vec<Unit> = batch.collect();
             if !batch.is_empty() {
                 self.start(batch, now);
             }
         }
         for unit in left {
-            self.start(vec![unit], now);
+            match self.units.get(unit).map(|it| it.stage) {
+                // There was no room for it.
+                Some(Stage::Planning { cause, .. }) if planned.along.contains(&unit) => {
+                    self.units.set_stage(unit, Stage::Queued(cause));
+                }
+                _ => self.start(vec![unit], now),
+            }
         }
     }
 
@@ -158,7 +204,12 @@ impl Engine {
             match unit {
                 Unit::Request(request) => {
                     let part = self.part(request);
-                    let span = self.span(&part, units.len());
+                    let cause = match self.units.request(request).stage {
+                        Stage::Planning { cause, .. } => cause,
+                        _ => Cause::Along,
+                    };
+                    part.entries.iter().for_each(|&(entry, _)| self.counters.begun(entry, cause));
+                    let span = self.span(&part, cause, units.len());
                     if let Some(job) = self.jobs.get_mut(&job) {
                         job.spans.insert(request, span);
                     }
@@ -167,6 +218,9 @@ impl Engine {
                 Unit::Ticket(ticket) => tickets.push(ticket),
             }
             self.units.set_stage(unit, Stage::InFlight { job, asked });
+            if let Unit::Request(request) = unit {
+                self.reschedule(request, now);
+            }
             self.begin_attempts(unit, asked, now);
         }
         let what = match origin {
@@ -194,11 +248,7 @@ impl Engine {
         Part { request, entries: entries.collect() }
     }
 
-    fn span(&self, part: &Part<Option<Version>>, batch: usize) -> Span {
-        let cause = match self.units.request(part.request).stage {
-            Stage::Planning { cause, .. } => cause,
-            _ => Cause::Restart,
-        };
+    fn span(&self, part: &Part<Option<Version>>, cause: Cause, batch: usize) -> Span {
         let definitions = || part.entries.iter().map(|&(entry, _)| self.board.definition(entry));
         tracing::debug_span!(
             "refresh",

@@ -113,7 +113,7 @@ impl World {
                 let timeout = Duration::from_secs(5);
                 Event::Key(KeyAsked {
                     memo: 1,
-                    options: MemoOptions { timeout, wait_if_failing: None },
+                    options: MemoOptions { timeout, policy: Policy::default() },
                     ticket: self.tickets,
                     waiting: Arc::clone(&self.waiting),
                     ahead: true,
@@ -155,7 +155,8 @@ impl World {
     /// What an effect leads to.
     fn follows(&mut self, effect: Effect) -> Option<Event> {
         Some(match effect {
-            Effect::Plan { job, units, .. } => {
+            Effect::Plan { job, mut units, along, .. } => {
+                units.extend(along);
                 let batches = units.chunks(10).map(<[Unit]>::to_vec).collect();
                 Event::Planned { job, batches, dropped: Vec::new() }
             }

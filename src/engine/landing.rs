@@ -2,13 +2,14 @@
 
 use tracing::Span;
 
-use super::units::{Cause, Origin, Stage, Unit};
+use super::units::{Origin, Stage, Unit};
 use super::{
-    Came, CameAs, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Retired, Word,
+    Came, CameAs, Cause, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Retired,
+    Word,
 };
 use crate::clock::{self, Stamp};
 use crate::error::Error;
-use crate::freshness::{self, Bounds};
+use crate::freshness::{self, Bounds, Rhythm};
 use crate::snapshot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot};
 use crate::sources::Derivation;
 
@@ -260,7 +261,8 @@ impl Engine {
         for unit in units {
             self.units.set_stage(unit, Stage::Landing(job));
         }
-        let landing = Landing { asked, now, jitter, distance };
+        let pace = self.pace_of_keys(memo);
+        let landing = Landing { asked, now, rhythm: Rhythm { pace, jitter, distance } };
         self.effects.push(Effect::Land { job, fetched: id, tickets: landed, landing });
     }
 

@@ -160,6 +160,11 @@ impl Life {
         life
     }
 
+    /// Whether the environment may freeze between invocations.
+    pub(crate) fn freezes(&self) -> bool {
+        self.freezes
+    }
+
     /// The phase in which nothing goes on.
     fn rest(&self) -> Phase {
         if self.freezes { Phase::Free(Open::None) } else { Phase::NeverFreezes }

@@ -7,12 +7,18 @@
 //!
 //! In reading order: [`life`] says who keeps the environment from freezing, [`units`] how far each
 //! fetch is, [`board`] what is published; `reading`, `fetching` and `landing` are what happens to
-//! these when somebody reads, a fetch begins or ends, and an answer comes.
+//! these when somebody reads, a fetch begins or ends, and an answer comes. [`arrivals`] remembers when
+//! invocations come, [`ahead`] derives from that what they should refresh for the next one, and
+//! `expecting` does it; `along` adds what a call has room for.
 
+mod ahead;
+mod along;
+mod arrivals;
 mod attempts;
 mod board;
 mod cancelling;
 mod events;
+mod expecting;
 mod fetching;
 #[cfg(feature = "testing")]
 mod history;
@@ -28,14 +34,16 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use self::arrivals::Arrivals;
 use self::board::Board;
 use self::life::{Life, Phase, Step, Word};
 use self::schedule::BoundsTree;
 use self::units::{Fetching, Readers, Units};
 use crate::clock::{self, Stamp};
 use crate::entry::Version;
-use crate::freshness::{Bounds, Latency};
+use crate::freshness::{Ahead, Bounds, Latency};
 use crate::snapshot::{Asked, Catalog, Slot, State, Turn, Waiters};
+pub(crate) use crate::stats::Cause;
 use crate::stats::Counters;
 
 pub(crate) use self::events::{
@@ -44,7 +52,7 @@ pub(crate) use self::events::{
 #[cfg(feature = "testing")]
 pub use self::history::engine_history;
 pub(crate) use self::life::{Invocation, Reply};
-pub(crate) use self::units::{Cause, Origin, Unit};
+pub(crate) use self::units::{Origin, Unit};
 
 /// Names a task that the shell runs.
 pub(crate) type JobId = u64;
@@ -73,6 +81,8 @@ pub(crate) struct Plan {
 struct Job {
     kind: JobKind,
     units: Vec<Unit>,
+    /// What it may take along.
+    along: BTreeSet<Unit>,
     /// The engine's `thaws` when it began. If that has increased, it may have been frozen in flight.
     thaws: u64,
     spans: HashMap<usize, Span>,
@@ -121,8 +131,14 @@ pub(crate) struct Engine {
     life: Life,
     board: Board,
     units: Units,
-    /// When each request is due; follows from slots and units, in [`Engine::reschedule`] alone.
+    /// When each request is due, whatever the traffic; follows from slots and units, in
+    /// [`Engine::reschedule`] alone.
     schedule: BoundsTree,
+    /// When the value of each request ends that may be refreshed ahead of that; follows likewise.
+    ends: BoundsTree,
+    /// What the schedule leaves to the traffic: max ages, each with what a wait is worth.
+    kinds: Vec<(Duration, Ahead)>,
+    arrivals: Arrivals,
     deriving: BTreeMap<usize, Deriving>,
     memos: BTreeMap<u64, Memo>,
     jobs: BTreeMap<JobId, Job>,
@@ -163,11 +179,14 @@ impl Engine {
             Fetching::new(Origin::Source(source), Readers::Entries(entries), timeout)
         };
         let requests: Vec<_> = sources.into_iter().zip(entries).map(fetching).collect();
-        let board = Board::new(cache, catalog, slots);
+        let board = Board::new(cache, Arc::clone(&catalog), slots);
         let state = board.state();
         let engine = Self {
             life: Life::new(settings.freezes, settings.hold_limit),
             schedule: BoundsTree::new(requests.iter().map(|_| Bounds::ALWAYS)),
+            ends: BoundsTree::new(requests.iter().map(|_| Bounds::ALWAYS)),
+            kinds: expecting::kinds(&catalog),
+            arrivals: Arrivals::default(),
             units: Units::new(requests, waiters),
             board,
             random: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
@@ -227,10 +246,14 @@ impl Engine {
             Event::Invoke { invocation, trace_time, reply } => {
                 // Before what is due is looked for.
                 _ = self.age(trace_time, now);
+                self.arrivals.arrived(now);
                 self.told(Word::Invoke(invocation, reply), now);
             }
             Event::Suspend { reply } => self.told(Word::Suspend(reply), now),
-            Event::Restored { reply } => self.told(Word::Restored(reply), now),
+            Event::Restored { reply } => {
+                self.arrivals.interrupted();
+                self.told(Word::Restored(reply), now);
+            }
             Event::Planned { job, batches, dropped } => self.planned(job, batches, dropped, now),
             Event::Fetched { job, calls, parts } => self.fetched(job, calls, parts, now),
             Event::KeysFetched { job, tickets } => self.keys_fetched(job, &tickets, now),
@@ -307,7 +330,7 @@ impl Engine {
                 Step::Answer(reply) => self.answers.push(reply),
                 Step::Due => {
                     self.allow_retries(now);
-                    let due = self.queue_due(Cause::Invoke, now);
+                    let due = self.queue_due(Cause::Invoke, now) + self.queue_expected(now);
                     if let Some(tally) = self.life.phase.tally() {
                         tally.due += due;
                     }
@@ -397,7 +420,8 @@ impl Engine {
     fn begin_job(&mut self, kind: JobKind, units: Vec<Unit>) -> JobId {
         self.last_job += 1;
         let spans = HashMap::new();
-        let job = Job { kind, units, thaws: self.thaws, spans, given_up: None };
+        let along = BTreeSet::new();
+        let job = Job { kind, units, along, thaws: self.thaws, spans, given_up: None };
         self.jobs.insert(self.last_job, job);
         self.last_job
     }

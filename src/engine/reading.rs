@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::units::{Cause, Fetching, Origin, Readers, Stage, Unit};
-use super::{Engine, KeyAsked, Memo};
+use super::units::{Fetching, Origin, Readers, Stage, Unit};
+use super::{Cause, Engine, KeyAsked, Memo};
 use crate::clock::Stamp;
 use crate::freshness::{Bounds, Latency};
 use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};

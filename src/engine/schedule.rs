@@ -70,6 +70,11 @@ impl BoundsTree {
         broken
     }
 
+    /// How long the bound of one still holds at the most.
+    pub(crate) fn remaining(&self, index: usize, now: Stamp) -> Duration {
+        self.nodes[self.leaves + index].remaining(now)
+    }
+
     /// How long after `now` a timer should look again, if ever.
     pub(crate) fn next(&self, now: Stamp) -> Option<Duration> {
         (self.all() != Bounds::ALWAYS).then(|| self.all().remaining(now))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JobId;
+use super::{Cause, JobId};
 use crate::clock::Stamp;
 use crate::freshness::{self, Bounds, Latency};
 use crate::snapshot::{Asked, WaitCount, Waiters};
@@ -27,30 +27,6 @@ pub(crate) enum Unit {
 pub(crate) enum Origin {
     Source(usize),
     Memo(u64),
-}
-
-/// Why something is fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Init,
-    Invoke,
-    Timer,
-    Read,
-    Forced,
-    Restart,
-}
-
-impl Cause {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Invoke => "invoke",
-            Self::Timer => "timer",
-            Self::Read => "read",
-            Self::Forced => "forced",
-            Self::Restart => "restart",
-        }
-    }
 }
 
 /// How far the fetch of a unit is.

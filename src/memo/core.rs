@@ -179,8 +179,7 @@ where
     /// What the refresher is told of a ticket.
     pub(super) fn asked(&self, ticket: u64, waiting: Arc<WaitCount>, failing: bool) -> KeyAsked {
         let MemoConfig { definition, timeout, .. } = &self.config;
-        let wait_if_failing = definition.policy.wait_if_failing;
-        let options = MemoOptions { timeout: *timeout, wait_if_failing };
+        let options = MemoOptions { timeout: *timeout, policy: definition.policy };
         KeyAsked { memo: self.number, options, ticket, waiting, ahead: false, failing }
     }
 

@@ -15,7 +15,7 @@ use super::store::{Bound, BytesBound, Weigh};
 use crate::cache::{Builder, Cache};
 use crate::entry::{Definition, Options};
 use crate::error::{Error, ErrorKind};
-use crate::freshness;
+use crate::freshness::{self, Ahead};
 use crate::snapshot::AnyValue;
 use crate::sources::{ByKey, Connections};
 
@@ -236,9 +236,18 @@ impl<P, K, V> MemoBuilder<P, K, V> {
 
     /// The soft bound: an older result is still served, and reading it refreshes it in the background.
     /// Up to a tenth is taken off at random. Set to the max age itself, nothing is refreshed ahead.
-    /// Longer than the max age is an error. Defaults to three quarters of the max age.
+    /// Longer than the max age is an error. By default the traffic decides ([`ahead`](Self::ahead)), and
+    /// at three quarters of the max age a result is due whatever the traffic.
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.options.policy.refresh_after = Some(age);
+        self
+    }
+
+    /// Whether keys in use are refreshed ahead of need: by the read that finds a key which would have
+    /// expired at the next invocation. Beside [`refresh_after`](Self::refresh_after) it is an error.
+    /// Defaults to what the cache's builder says ([`Builder::ahead`]).
+    pub fn ahead(mut self, ahead: Ahead) -> Self {
+        self.options.policy.ahead = Some(ahead);
         self
     }
 
@@ -301,7 +310,8 @@ impl<P, K, V> MemoBuilder<P, K, V> {
 impl<K, V> MemoSpec<K, V> {
     /// The configuration of the memo of a cache.
     pub(super) fn config(self, cache: &Cache) -> MemoConfig<K, V> {
-        let Self { definition, bound, cache_errors_for, loader } = self;
+        let Self { mut definition, bound, cache_errors_for, loader } = self;
+        definition.policy.ahead.get_or_insert(cache.ahead);
         let timeout = definition.timeout.unwrap_or(cache.operation_timeout);
         let frozen_after = freshness::frozen_after(timeout);
         let clock = cache.clock.clone();

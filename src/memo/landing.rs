@@ -196,8 +196,8 @@ where
         landing: Landing,
     ) -> Failure {
         let MemoConfig { definition, cache_errors_for, .. } = &self.config;
-        let Landing { asked, now, jitter, .. } = landing;
-        let back_off = Bounds::of(now, freshness::back_off(failures, jitter));
+        let Landing { asked, now, rhythm } = landing;
+        let back_off = Bounds::of(now, freshness::back_off(failures, rhythm.jitter));
         let servable = stored.map_or(Bounds::NEVER, |stored| stored.stale(&definition.policy));
         let kept = Bounds::of(now, *cache_errors_for);
         let back_off = if kept.admits(now) { kept } else { back_off.and(servable) };

@@ -185,7 +185,7 @@ impl KeyState {
     pub(super) fn new(slot: Slot, weight: u64, policy: &Policy, landing: Landing) -> Self {
         let stored = slot.stored();
         let pause = slot.failure().map_or(Bounds::NEVER, |failure| failure.back_off);
-        let due = |stored: &Stored| stored.due(policy, landing.jitter, landing.distance);
+        let due = |stored: &Stored| stored.due(policy, landing.rhythm);
         Self {
             weight,
             failures: 0,
@@ -236,6 +236,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::freshness::{Pace, Rhythm};
     use crate::snapshot::Asked;
 
     fn resident_kb() -> u64 {
@@ -252,8 +253,8 @@ mod tests {
         let bound = Bound { entries, bytes: None };
         let store = Store::new(&bound);
         let asked = Asked { number: 1, began: Stamp { monotonic: 0, wall: 0 } };
-        let landing =
-            Landing { asked, now: asked.began, jitter: 0.0, distance: Duration::from_secs(1) };
+        let rhythm = Rhythm { pace: Pace::Timers, jitter: 0.0, distance: Duration::from_secs(1) };
+        let landing = Landing { asked, now: asked.began, rhythm };
         let mut full = 0;
         for key in 0..10_000_000_u64 {
             let weight = bound.weight(&key, None);

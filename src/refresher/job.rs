@@ -56,23 +56,29 @@ struct Target {
 }
 
 impl Tools {
-    /// Has a source say which of these requests it fetches together.
+    /// Has a source say which of these requests it fetches together, and what it takes along.
     pub(super) fn plan(
         &self,
         source: usize,
         units: &[Unit],
+        along: &[Unit],
     ) -> impl Future<Output = Ended> + Send + use<> {
         let source = Arc::clone(&self.sources[source]);
-        let requests = units.iter().filter_map(|unit| match unit {
-            Unit::Request(request) => Some((self.requests[*request].1, *request)),
-            Unit::Ticket(_) => None,
-        });
-        let requests: Vec<(usize, usize)> = requests.collect();
+        let numbers = |units: &[Unit]| -> Vec<(usize, usize)> {
+            let numbers = units.iter().filter_map(|unit| match unit {
+                Unit::Request(request) => Some((self.requests[*request].1, *request)),
+                Unit::Ticket(_) => None,
+            });
+            numbers.collect()
+        };
+        let (due, along) = (numbers(units), numbers(along));
         async move {
-            let locals: Vec<usize> = requests.iter().map(|&(local, _)| local).collect();
-            let of_local: HashMap<usize, usize> = requests.into_iter().collect();
+            let local = |&(local, _): &(usize, usize)| local;
+            let locals: Vec<usize> = due.iter().map(local).collect();
+            let along_locals: Vec<usize> = along.iter().map(local).collect();
+            let of_local: HashMap<usize, usize> = due.into_iter().chain(along).collect();
             let unit = |local: &usize| of_local.get(local).copied().map(Unit::Request);
-            let batches = blocking(|| source.plan(&locals));
+            let batches = blocking(|| source.plan(&locals, &along_locals));
             let batches = batches.iter().map(|batch| batch.iter().filter_map(unit).collect());
             Ended::Planned { batches: batches.collect(), dropped: Vec::new() }
         }

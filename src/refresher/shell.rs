@@ -181,11 +181,11 @@ impl Shell {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Abort(job) => _ = self.tasks.get(&job).map(AbortHandle::abort),
-            Effect::Plan { job, origin: Origin::Source(source), units, .. } => {
-                let plan = self.tools.plan(source, &units);
+            Effect::Plan { job, origin: Origin::Source(source), units, along, .. } => {
+                let plan = self.tools.plan(source, &units, &along);
                 self.spawn(job, "planning it", plan);
             }
-            Effect::Plan { job, origin: Origin::Memo(memo), units, ahead } => {
+            Effect::Plan { job, origin: Origin::Memo(memo), units, ahead, .. } => {
                 if let Some(memo) = self.memo(memo, job) {
                     let now = self.tools.clock.now();
                     self.spawn(job, "planning it", job::plan_keys(memo, units, ahead, now));

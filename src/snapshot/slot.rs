@@ -7,7 +7,7 @@ use super::any_value::AnyValue;
 use crate::clock::{self, Stamp};
 use crate::entry::{Definition, Version};
 use crate::error::{Error, ErrorKind};
-use crate::freshness::{self, Bounds, Policy};
+use crate::freshness::{self, Bounds, Policy, Rhythm};
 
 /// Clock error tolerated before a trace id overrules the clock.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
@@ -214,10 +214,18 @@ impl Stored {
         self.within(policy).stale(self.began)
     }
 
-    /// The bound within which it is not yet due for a refresh in the background. `jitter` is what its
-    /// fetch drew, `distance` the least that lies between two refreshes.
-    pub(crate) fn due(&self, policy: &Policy, jitter: f64, distance: Duration) -> Bounds {
-        policy.due(self.began, self.lifetime, jitter, distance)
+    /// The bound within which it is not yet due for a refresh in the background.
+    pub(crate) fn due(&self, policy: &Policy, rhythm: Rhythm) -> Bounds {
+        policy.due(self.began, self.lifetime, rhythm)
+    }
+
+    /// The end of its max age, for the sake of which it may be refreshed ahead. If its source has said
+    /// that it will change before, an earlier answer may be the same value.
+    pub(crate) fn end(&self, max_age: Duration) -> Bounds {
+        match self.lifetime {
+            Some(lifetime) if lifetime < max_age => Bounds::ALWAYS,
+            _ => Bounds::of(self.began, max_age),
+        }
     }
 
     fn within(&self, policy: &Policy) -> Policy {

@@ -31,7 +31,8 @@ pub(crate) struct Ask {
 
 /// A [`Source`] and its requests, their types erased.
 pub(crate) trait AnySource: Any + Send + Sync {
-    fn plan(&self, due: &[usize]) -> Vec<Vec<usize>>;
+    /// Batches of what is due, with what they take along in as many calls.
+    fn plan(&self, due: &[usize], along: &[usize]) -> Vec<Vec<usize>>;
     fn fetch(
         self: Arc<Self>,
         batch: Vec<Ask>,
@@ -94,12 +95,26 @@ struct Typed<S: Source> {
     indices: HashMap<S::Request, (usize, usize)>,
 }
 
-impl<S: Source> AnySource for Typed<S> {
-    fn plan(&self, due: &[usize]) -> Vec<Vec<usize>> {
-        let requests = due.iter().map(|&index| self.requests[index].clone()).collect();
+impl<S: Source> Typed<S> {
+    fn batches<'a>(&self, indices: impl Iterator<Item = &'a usize>) -> Vec<Vec<usize>> {
+        let requests = indices.map(|&index| self.requests[index].clone()).collect();
         let local = |request| self.indices.get(request).map(|&(local, _)| local);
         let batches = self.source.plan(requests);
         batches.iter().map(|batch| batch.iter().filter_map(local).collect()).collect()
+    }
+}
+
+impl<S: Source> AnySource for Typed<S> {
+    fn plan(&self, due: &[usize], along: &[usize]) -> Vec<Vec<usize>> {
+        let alone = self.batches(due.iter());
+        let rides = |index: &&usize| self.source.rides_along(&self.requests[**index]);
+        let along: Vec<&usize> = along.iter().filter(rides).collect();
+        if along.is_empty() {
+            return alone;
+        }
+        let mut together = self.batches(due.iter().chain(along));
+        together.retain(|batch| batch.iter().any(|index| due.contains(index)));
+        if together.len() > alone.len() { alone } else { together }
     }
 
     fn fetch(

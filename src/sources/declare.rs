@@ -12,6 +12,7 @@ use super::{BoxFuture, Source};
 use crate::decode::DecodeError;
 use crate::entry::{Loading, Options};
 use crate::error::{Error, SharedError};
+use crate::freshness::Ahead;
 use crate::snapshot::AnyValue;
 
 /// What one entry asks a source for, as its user declares it.
@@ -155,10 +156,21 @@ impl<D: Declare, T> Entry<D, T> {
     /// The soft bound: an older value is still served, but is due for a refresh in the background.
     ///
     /// Up to a tenth is taken off at random, so that environments which started together do not
-    /// refresh together. Set to the max age itself, nothing is refreshed ahead. Defaults to three
-    /// quarters of the max age.
+    /// refresh together. Set to the max age itself, nothing is refreshed ahead.
+    ///
+    /// By default the traffic decides when an entry is refreshed ([`ahead`](Self::ahead)); where timers
+    /// run (Managed Instances, servers), it is at three quarters of the max age.
     pub fn refresh_after(mut self, age: Duration) -> Self {
         self.options.policy.refresh_after = Some(age);
+        self
+    }
+
+    /// Whether the value is refreshed ahead of need, in an environment that freezes: see [`Ahead`].
+    ///
+    /// Beside [`refresh_after`](Self::refresh_after) it is an error at [`spawn`](crate::Builder::spawn).
+    /// Defaults to what the cache's builder says ([`Builder::ahead`](crate::Builder::ahead)).
+    pub fn ahead(mut self, ahead: Ahead) -> Self {
+        self.options.policy.ahead = Some(ahead);
         self
     }
 

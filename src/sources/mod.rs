@@ -68,6 +68,15 @@ pub trait Source: Send + Sync + 'static {
         due.into_iter().map(|request| vec![request]).collect()
     }
 
+    /// Whether a call for other requests may take this one along before it is due, where
+    /// [`plan`](Self::plan) finds room for it without another call. That saves it a call of its own.
+    ///
+    /// The default is yes. Say no if it costs something all the same: a further call, or a price for
+    /// each request.
+    fn rides_along(&self, _request: &Self::Request) -> bool {
+        true
+    }
+
     /// Fetches one batch, giving one result for each request, in their order.
     ///
     /// The future is dropped when the fetch takes too long or the environment is about to freeze,

@@ -56,7 +56,7 @@ async fn a_refresh_is_a_span_and_an_invocation_an_event_that_say_what_happened()
     let log = log.text();
     for part in [
         r#"refresh{entry="x" source="test:Get x" cause="init" batch=1 outcome="changed""#,
-        r#"cause="invoke" batch=1 outcome="changed" duration_ms="#,
+        r#"cause="probe" batch=1 outcome="changed" duration_ms="#,
         r#"invocation request_id="request-0" due=1 refreshed=1 failed=0 held_ms="#,
     ] {
         assert!(log.contains(part), "{log} lacks {part}");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lambda_cache::ErrorKind;
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
+use lambda_cache::{Ahead, Cause, ErrorKind};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, builder};
 
@@ -15,7 +15,8 @@ async fn each_entry_tells_its_name_source_age_bounds_version_error_and_counts() 
     let x = status.entry("x").unwrap();
     assert_eq!((&*x.name, &*x.source), ("x", "test:Get x"));
     assert_eq!((x.age, x.max_age), (Some(5 * SECOND), Some(MINUTE)));
-    assert_eq!((x.refresh_after, x.stale_if_error), (Some(45 * SECOND), MINUTE));
+    assert_eq!((x.refresh_after, x.stale_if_error), (Some(MINUTE * 15 / 16), MINUTE));
+    assert_eq!((x.ahead, x.cause), (Ahead::Expected, Some(Cause::Init)));
     assert_eq!(x.version.as_ref().unwrap().as_str(), "1");
     assert!(x.last_error.is_none());
     assert_eq!((x.refreshes, x.failures, x.api_calls), (1, 0, 1));
@@ -32,6 +33,7 @@ async fn each_entry_tells_its_name_source_age_bounds_version_error_and_counts() 
     let x = it.cache.status().entry("x").unwrap().clone();
     assert!(x.last_error.is_none());
     assert_eq!((x.age, x.refreshes, x.failures, x.api_calls), (Some(Duration::ZERO), 2, 1, 3));
+    assert_eq!(x.cause, Some(Cause::Forced));
 }
 
 #[tokio::test(start_paused = true)]

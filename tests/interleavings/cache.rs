@@ -15,7 +15,7 @@ use super::Cache;
 use crate::clock::{Clock, Clocks, Stamp};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::ErrorKind;
-use crate::freshness::Policy;
+use crate::freshness::{Ahead, Policy};
 use crate::mode::Mode;
 use crate::refresher::{Message, Refresher};
 use crate::snapshot::{
@@ -78,6 +78,7 @@ pub(crate) fn cache() -> (Cache, Key<u64>, Played) {
         clock: Clocks::Other(Arc::new(Still)),
         mode: Mode::Elsewhere,
         operation_timeout: Duration::from_secs(5),
+        ahead: Ahead::default(),
         connections: Arc::new(Mutex::default()),
         #[cfg(feature = "runtime")]
         extension_name: Arc::from("test"),

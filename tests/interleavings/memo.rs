@@ -20,6 +20,7 @@ use super::store::Bound;
 use crate::cache::interleavings::{NOW, Played, cache, definition};
 use crate::engine::Landing;
 use crate::error::ErrorKind;
+use crate::freshness::{Pace, Rhythm};
 use crate::refresher::{AnyMemo, FetchedKeys, Message};
 use crate::snapshot::{Asked, WaitCount};
 use crate::sources;
@@ -77,8 +78,8 @@ async fn serve(
             let Some(ticket) = core.tickets().get(number) else { return };
             let value = sources::Fetched::current(source.load(Ordering::SeqCst), None);
             let fetched = Fetched::new(core, asked, iter::once((ticket, (None, Ok(value)))));
-            let distance = Duration::ZERO;
-            Box::new(fetched).land(&[number], Landing { asked, now: NOW, jitter: 0.0, distance });
+            let rhythm = Rhythm { pace: Pace::Timers, jitter: 0.0, distance: Duration::ZERO };
+            Box::new(fetched).land(&[number], Landing { asked, now: NOW, rhythm });
         }));
     }
     for fetch in fetches {

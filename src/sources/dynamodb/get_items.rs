@@ -75,6 +75,11 @@ pub(super) async fn fetch(
     found
 }
 
+/// Whether an item can share a call at present.
+pub(super) fn is_possible(batcher: &Batcher<ItemRequest>, request: &ItemRequest) -> bool {
+    batcher.may_batch_on(&request.table.name) && !batcher.is_culprit(request)
+}
+
 /// BatchGetItem for several items, GetItem for one.
 struct GetItems<'a> {
     client: &'a Client,

@@ -157,6 +157,13 @@ impl Source for DynamoDb {
         batches
     }
 
+    fn rides_along(&self, request: &Request) -> bool {
+        match &request.0 {
+            Kind::Item(item) => get_items::is_possible(&self.batcher, item),
+            Kind::Query(_) => false,
+        }
+    }
+
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
         Box::pin(async move {

@@ -75,6 +75,11 @@ impl BatchCall<String> for CurrentValues<'_> {
     }
 }
 
+/// Whether several secrets can be had in one call at present.
+pub(super) fn is_possible(batcher: &Batcher<String>, throttle: &Throttle) -> bool {
+    throttle.pause().left == 0 && batcher.may_batch_on(ANY)
+}
+
 /// Several secrets in one call. What is wrong with one of them is its own failure.
 async fn together(
     client: &Client,

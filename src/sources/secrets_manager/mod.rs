@@ -243,6 +243,14 @@ impl Source for SecretsManager {
         batches.chain(other.into_iter().map(|request| vec![request])).collect()
     }
 
+    /// Where it costs no call of its own, for the value or for the date of its rotation.
+    fn rides_along(&self, request: &Request) -> bool {
+        request.version == WhichVersion::Current
+            && request.rotation == Rotation::Ignored
+            && !self.batcher.is_culprit(&request.secret)
+            && batch::is_possible(&self.batcher, &self.throttle)
+    }
+
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
         Box::pin(async move {

@@ -249,6 +249,10 @@ impl Source for Ssm {
         [others, culprits].into_iter().flat_map(get_parameters::batches).collect()
     }
 
+    fn rides_along(&self, request: &Request) -> bool {
+        !self.has_culprit(request)
+    }
+
     fn fetch(&self, batch: Vec<Wanted<Request>>) -> BoxFuture<'_, Vec<Fetch<Payload>>> {
         let client = self.client.get();
         Box::pin(async move {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lambda_cache::testing::{Invocations, TestInvocation, kill_refresher};
-use lambda_cache::{Builder, Cache, Clock, Error, ErrorKind, Key, Memo, Mode, Value};
+use lambda_cache::{Ahead, Builder, Cache, Clock, Error, ErrorKind, Key, Memo, Mode, Value};
 use tokio::runtime::Runtime;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
@@ -174,6 +174,11 @@ impl Player {
             .clock(world.clocks())
             .mode(mode)
             .seed(setup.seed)
+            .ahead(match setup.seed % 4 {
+                0 => Ahead::Never,
+                1 => Ahead::Always,
+                _ => Ahead::Expected,
+            })
             .hold_limit(ms(setup.hold_limit))
             .operation_timeout(ms(setup.timeout));
         let mut entries = Vec::new();
@@ -693,10 +698,12 @@ impl Player {
         for thing in 0..self.setup.things.len() {
             let entries = self.setup.entries.iter().filter(|entry| entry.thing == thing);
             let (asked, lifetime) = self.world.thing(thing, |thing| (thing.calls, thing.lifetime));
-            // In the background each entry has its own pace, and failures have another.
+            // In the background each entry has its own pace, and failures have another. Calls for others
+            // take it along in the last three quarters of its life.
             let background = entries.filter(|entry| entry.max_age != Some(0)).map(|entry| {
-                let soft = entry.refresh_after.or(entry.max_age.map(|age| age * 3 / 4));
-                passed / (soft.unwrap_or(u64::MAX).min(lifetime) / 2).max(100)
+                let soft = entry.refresh_after.map(|soft| soft / 2);
+                let least = soft.or(entry.max_age.map(|age| age / 4)).unwrap_or(u64::MAX);
+                passed / least.min(lifetime / 2).max(100)
             });
             let budget = 10 + 4 * self.reasons + background.sum::<u64>() + passed / 400;
             if asked > budget {

@@ -197,7 +197,7 @@ async fn i10_a_forced_read_in_one_invocation_is_what_the_next_one_sees() {
             assert_eq!(*function.cache.refresh(x).await.unwrap(), "new");
         };
         function.invoke(first, handler).await;
-        world.clock.freeze(30 * SECOND);
+        world.clock.freeze(20 * SECOND);
         let handler = async |it: Snapshot| assert_eq!(it.get(x).unwrap(), "new");
         function.invoke(first, handler).await;
         assert_eq!(world.aws.calls().len(), 2);

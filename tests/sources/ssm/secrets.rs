@@ -179,5 +179,10 @@ async fn what_an_invocation_traces_shows_no_value() {
         world.aws.heal();
         world.clock.freeze(MINUTE);
     }
-    seen.check(&["cause=\"invoke\"", "invocation request_id=", "AccessDeniedException"]);
+    seen.check(&[
+        "cause=\"probe\"",
+        "cause=\"expired\"",
+        "invocation request_id=",
+        "AccessDeniedException",
+    ]);
 }
