@@ -1,12 +1,11 @@
 //! [`Cache`] and [`Builder`]: declare entries, spawn, read.
 
 mod builder;
-mod changes;
 #[cfg(all(test, feature = "shuttle"))]
 #[path = "../tests/interleavings/cache.rs"]
 pub(crate) mod interleavings;
 mod read;
-mod rotation;
+mod versions;
 
 use std::any::TypeId;
 use std::fmt;
@@ -14,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use builder::Builder;
-pub use changes::Changes;
+pub use versions::Changes;
 
 use crate::clock::Clocks;
 use crate::entry::{Definition, Key};

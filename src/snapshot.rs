@@ -5,7 +5,6 @@
 //! `ArcSwap::load_full` and compares the bound with the clocks. Only the far side of that bound
 //! costs more.
 
-mod any_value;
 mod cell;
 mod slot;
 mod state;
@@ -22,9 +21,8 @@ use crate::entry::{Definition, Key, Version};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::Policy;
 
-pub(crate) use any_value::AnyValue;
 pub(crate) use cell::{Publisher, Reader, RefresherStatus, WaitCount, Waiters, Waiting};
-pub(crate) use slot::{Answer, Asked, Attempt, Failure, NewValue, Slot, Stored};
+pub(crate) use slot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot, Stored};
 pub(crate) use state::{Catalog, Slots, State};
 pub(crate) use verdict::{Look, Read, ReadKind, Turn, Verdict};
 

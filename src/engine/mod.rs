@@ -12,7 +12,6 @@
 //! `expecting` does it; `along` adds what a call has room for.
 
 mod ahead;
-mod along;
 mod arrivals;
 mod attempts;
 mod board;

@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::user_code::blocking;
-use super::{AnyMemo, FetchedKeys, PlannedKeys, Tools};
+use super::{AnyMemo, FetchedKeys, PlannedKeys, Tools, blocking};
 use crate::clock::Stamp;
 use crate::decode::DecodeError;
 use crate::engine::{Came, CameAs, Part, Unit};

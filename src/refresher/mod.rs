@@ -1,26 +1,26 @@
-//! The refresher: the task around the [engine](crate::engine), and the handle to it.
+//! The refresher: the task around the [engine](crate::engine), the handle to it, and where code of users
+//! runs that may take its time or panic: decoders, `Drop`, a key's `Hash`.
 
 mod job;
 mod shell;
-mod user_code;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::shell::Shell;
 use crate::clock::{Clocks, Stamp};
-use crate::engine::{Cause, Engine, Invocation, KeyAsked, Landing};
+use crate::engine::{Cause, Engine, Invocation, KeyAsked, Landing, Retired};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Asked, Catalog, Publisher, Read, Reader, RefresherStatus};
 use crate::sources::{AnySource, BoxFuture, Decode};
 use crate::stats::Counters;
-
-pub(crate) use user_code::{blocking, retire};
+use crate::sync::spawn_blocking;
 
 /// The size of the inbox. The task handles messages without waiting, so the inbox fills only when the
 /// task is starved; then senders wait.
@@ -232,4 +232,52 @@ impl fmt::Debug for Refresher {
             .field("running", &!self.task.is_finished())
             .finish_non_exhaustive()
     }
+}
+
+/// Runs code of a user's in a job. On a runtime with several threads, other tasks and timers do not wait
+/// for it.
+pub(crate) fn blocking<T>(run: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => run(),
+        _ => tokio::task::block_in_place(run),
+    }
+}
+
+/// A user's value that is not needed any more.
+type Garbage = Box<dyn Send>;
+
+/// Drops values on a blocking thread, since their `Drop` is a user's code.
+pub(crate) fn retire(garbage: Vec<Garbage>) {
+    if !garbage.is_empty() {
+        spawn_blocking(|| drop_each(garbage));
+    }
+}
+
+/// Drops each, even if one panics.
+fn drop_each(garbage: Vec<Garbage>) {
+    for it in garbage {
+        _ = catch_unwind(AssertUnwindSafe(|| drop(it)));
+    }
+}
+
+/// Gives up the engine's references, and returns the values that have no other. So a value that a reader
+/// still holds ends with that reader, not some time later.
+fn give_up(retired: Vec<Retired>) -> Vec<Garbage> {
+    let mut garbage: Vec<Garbage> = Vec::new();
+    for it in retired {
+        match it {
+            Retired::Slot(slot) => {
+                let (stored, failure) = slot.into_parts();
+                if let Some(released) = stored.and_then(|stored| stored.value.release()) {
+                    garbage.push(Box::new(released));
+                }
+                if let Some(failure) = failure {
+                    garbage.push(Box::new(failure));
+                }
+            }
+            Retired::Came(entries) => garbage.push(Box::new(entries)),
+            Retired::Derived(value) => garbage.push(Box::new(value)),
+        }
+    }
+    garbage
 }

@@ -13,8 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::job::{self, Ended};
-use super::user_code::{blocking, drop_each, give_up, retire};
-use super::{AnyMemo, FetchedKeys, Invoked, Message, Tools};
+use super::{AnyMemo, FetchedKeys, Invoked, Message, Tools, blocking, drop_each, give_up, retire};
 use crate::engine::{Effect, Engine, Event, Fetch, FetchOf, JobId, Origin, Reply, Retired};
 use crate::error::{Error, ErrorKind};
 use crate::snapshot::{Publisher, State};

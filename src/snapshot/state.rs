@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::any_value::AnyValue;
-use super::slot::Slot;
+use super::slot::{AnyValue, Slot};
 use super::verdict::{Look, Read, Turn, Verdict};
 use super::{Value, foreign_key};
 use crate::clock::Stamp;
