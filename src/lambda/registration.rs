@@ -21,9 +21,11 @@ use crate::refresher::Message;
 const ID_HEADER: &str = "Lambda-Extension-Identifier";
 const ERROR_TYPE_HEADER: &str = "Lambda-Extension-Function-Error-Type";
 const ERROR_TYPE: &str = "Extension.LambdaCache";
-/// How often in a row the Extensions API may break off before the loop gives up.
+/// How often in a row asking may fail before a connection that breaks off ends the loop.
 const MOST_FAILURES: u32 = 5;
+/// Before asking again for the first time; it doubles each time, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// How long reporting an error may take.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -58,7 +60,7 @@ impl Registration {
 
     /// Asks for events, and has the refresher do what is due at each INVOKE, until SHUTDOWN.
     pub(super) async fn serve(mut self, cache: &Cache) -> Result<(), lambda_extension::Error> {
-        let mut failures = 0;
+        let mut failures = 0u32;
         loop {
             let trouble = match self.next().await {
                 Ok(NextEvent::Invoke(event)) => {
@@ -76,13 +78,10 @@ impl Registration {
             };
             match trouble {
                 Trouble::Malformed(cause) => {
-                    failures = 0;
                     tracing::error!(%cause, "the extension got an event it cannot read");
                 }
                 Trouble::Broken(cause) if failures < MOST_FAILURES => {
                     tracing::warn!(%cause, "the Extensions API broke off; asking again");
-                    tokio::time::sleep(FIRST_PAUSE * 2u32.pow(failures)).await;
-                    failures += 1;
                     // A snapshot's connections do not survive it.
                     self.client = client();
                 }
@@ -92,6 +91,8 @@ impl Registration {
                     return Err(self.give_up(error).await);
                 }
             }
+            tokio::time::sleep(pause(failures)).await;
+            failures = failures.saturating_add(1);
         }
     }
 
@@ -161,12 +162,29 @@ fn event(body: &[u8]) -> Result<NextEvent, Trouble> {
     serde_json::from_slice(body).map_err(|error| Trouble::Malformed(boxed(error)))
 }
 
+/// How long to wait before asking again, after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2u32.saturating_pow(failures)).min(LONGEST_PAUSE)
+}
+
 fn client() -> PooledClient {
     PooledClient::builder().build()
 }
 
 fn boxed(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SharedError {
     SharedError::from(cause.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_keeps_failing_asks_ever_more_seldom_and_never_less_than_that() {
+        let pauses: Vec<_> = (0..8).map(|failures| pause(failures).as_millis()).collect();
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 640, 640]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
 }
 
 #[cfg(test)]

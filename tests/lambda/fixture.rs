@@ -8,6 +8,7 @@ use lambda_cache::{Builder, Cache, Key, Snapshot};
 use lambda_runtime::LambdaEvent;
 use tokio::task::JoinHandle;
 
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 

@@ -4,7 +4,7 @@ use lambda_cache::testing::{Behaviour, Fault, ReportKind, kill_refresher};
 use lambda_cache::{Error, Snapshot};
 use lambda_runtime::LambdaEvent;
 
-use crate::fixture::{Fixture, MINUTE, SECOND, in_lambda};
+use crate::fixture::{Fixture, MILLISECOND, MINUTE, SECOND, in_lambda};
 
 #[test]
 fn a_connection_that_closes_is_made_again() {
@@ -34,6 +34,27 @@ fn an_event_that_cannot_be_read_is_passed_over() {
                 it.freeze(MINUTE).await;
                 assert_eq!(it.invoke().await, "1");
             }
+            assert!(!main.is_finished());
+        },
+    );
+}
+
+#[test]
+fn events_that_cannot_be_read_end_nothing_however_many_come_and_are_not_asked_for_in_a_hot_loop() {
+    in_lambda(
+        |lambda| lambda,
+        |it| async move {
+            let (_cache, main) = it.start().await;
+            let asked = it.lambda.counts().extensions_asked;
+            let begun = tokio::time::Instant::now();
+            for _ in 0..6 {
+                it.lambda.fail_next("lambda-cache", Fault::Malformed("{".into()));
+            }
+            it.lambda.counted(|counts| counts.extensions_asked > asked + 5).await.unwrap();
+            // Pauses of 20, 40, 80, 160, 320 and 640 ms, however fast the machine is.
+            assert!(begun.elapsed() >= 1260 * MILLISECOND, "{:?}", begun.elapsed());
+            it.freeze(MINUTE).await;
+            assert_eq!(it.invoke().await, "1");
             assert!(!main.is_finished());
         },
     );
