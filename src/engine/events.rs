@@ -29,10 +29,6 @@ pub(crate) enum Event {
     },
     /// A reader waits for a key of a memo, or has found it due.
     Key(KeyAsked),
-    /// A key was invalidated: whatever is fetched for this ticket is wrong.
-    TicketVoid {
-        ticket: u64,
-    },
     /// A memo is gone.
     MemoGone {
         memo: u64,

@@ -197,6 +197,13 @@ mod tests {
     }
 
     #[test]
+    fn a_few_kinds_keep_their_horizons() {
+        let few = MANY_KINDS as u64;
+        assert_eq!(kinds(&catalog(1..=few)).len(), MANY_KINDS);
+        assert_eq!(kinds(&catalog(1..=few + 1)).len(), 1);
+    }
+
+    #[test]
     fn many_kinds_are_one_whose_horizon_is_as_far_as_any() {
         let catalog = catalog(1..10_000);
         let kinds = kinds(&catalog);

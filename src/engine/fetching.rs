@@ -96,7 +96,6 @@ impl Engine {
         let ahead = phase.may_fetch_ahead();
         let expired: BTreeSet<usize> = self.board.broken(now).into_iter().collect();
         let mut plans: BTreeMap<(bool, Origin, Duration), Vec<Unit>> = BTreeMap::new();
-        let mut forgotten: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for unit in self.units.queued() {
             let Some(Fetching { origin, timeout, readers, .. }) = self.units.get(unit) else {
                 continue;
@@ -106,18 +105,11 @@ impl Engine {
                 Readers::Entries(entries) => !entries.iter().any(|it| expired.contains(it)),
                 Readers::Key { .. } => false,
             };
-            match (unit, origin) {
-                (Unit::Ticket(ticket), Origin::Memo(memo)) if !self.is_ticket_needed(unit) => {
-                    self.units.remove(ticket);
-                    forgotten.entry(memo).or_default().push(ticket);
-                }
+            match unit {
                 // Nobody waits, and the environment may freeze: leave it for the next invocation.
-                (Unit::Ticket(_), _) if !ahead && !self.units.has_readers(unit) => {}
+                Unit::Ticket(_) if !ahead && !self.units.has_readers(unit) => {}
                 _ => plans.entry((later, origin, timeout)).or_default().push(unit),
             }
-        }
-        for (memo, tickets) in forgotten {
-            self.effects.push(Effect::Forget { memo, tickets, cancelled: None });
         }
         while let Some(((_, origin, timeout), units)) = plans.pop_first() {
             // What is due as well goes along with what has expired, if there is room, and else after it.

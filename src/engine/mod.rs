@@ -224,7 +224,6 @@ impl Engine {
                 self.answers.push(reply);
             }
             Event::Key(asked) => self.key_asked(asked, now),
-            Event::TicketVoid { ticket } => self.void(ticket),
             Event::MemoGone { memo } => self.memo_gone(memo, now),
             Event::ReaderLeft => {
                 if self.life.phase.waits_for_readers() {

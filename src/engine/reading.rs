@@ -51,9 +51,6 @@ impl Engine {
 
     /// The same for one entry.
     pub(super) fn read(&mut self, entry: usize, read: Read, cause: Cause, now: Stamp) -> bool {
-        if entry >= self.board.entries() {
-            return false;
-        }
         if matches!(self.board.slot(entry), Slot::NotRequested) {
             self.board.set(entry, Slot::Empty);
         }
@@ -99,9 +96,6 @@ impl Engine {
 
     // guarantee 7
     pub(super) fn invalidate(&mut self, entry: usize, now: Stamp) {
-        if entry >= self.board.entries() {
-            return;
-        }
         let request = self.board.definition(entry).request;
         self.drop_values(request, now);
         // A reader that waits for the fetch in flight needs another one now.
@@ -129,21 +123,13 @@ impl Engine {
         let KeyAsked { memo, options, ticket, waiting, ahead, failing } = asked;
         self.memos.entry(memo).or_insert(Memo { options, latency: Latency::default() });
         let unit = Unit::Ticket(ticket);
-        match self.units.get_mut(unit) {
-            Some(known) => {
-                if let Readers::Key { failing: known, .. } = &mut known.readers {
-                    *known |= failing;
-                }
-                if let Some(asked) = known.in_flight()
-                    && self.was_frozen(asked, now)
-                {
-                    self.void_fetch(unit);
-                }
-            }
+        match self.units.get(unit).map(Fetching::in_flight) {
+            Some(Some(asked)) if self.was_frozen(asked, now) => self.void_fetch(unit),
+            Some(_) => {}
             None => {
-                let readers = Readers::Key { waiting, ahead, failing };
-                self.units
-                    .insert(ticket, Fetching::new(Origin::Memo(memo), readers, options.timeout));
+                let readers = Readers::Key { waiting, failing };
+                let fetching = Fetching::new(Origin::Memo(memo), readers, options.timeout);
+                self.units.insert(ticket, fetching);
             }
         }
         if !ahead {
@@ -151,12 +137,6 @@ impl Engine {
         }
         let cause = if ahead { Cause::Timer } else { Cause::Read };
         self.units.queue(unit, cause);
-    }
-
-    /// A key was invalidated: its fetch is discarded. Its readers are at another ticket.
-    pub(super) fn void(&mut self, ticket: u64) {
-        self.void_fetch(Unit::Ticket(ticket));
-        self.units.remove(ticket);
     }
 
     /// The last handle of a memo is gone.
@@ -169,14 +149,6 @@ impl Engine {
             self.units.remove(ticket);
         }
         self.memos.remove(&memo);
-    }
-
-    /// Whether a ticket still needs a fetch: somebody waits, or it was made for a key that is due.
-    pub(super) fn is_ticket_needed(&self, unit: Unit) -> bool {
-        self.units.get(unit).is_some_and(|it| match &it.readers {
-            Readers::Entries(_) => true,
-            Readers::Key { waiting, ahead, .. } => *ahead || waiting.any(),
-        })
     }
 
     /// Discards the result of a unit's present fetch.

@@ -57,9 +57,7 @@ pub(crate) enum Readers {
     /// Those of one key.
     Key {
         waiting: Arc<WaitCount>,
-        /// It was asked for ahead of need, by a read that did not wait.
-        ahead: bool,
-        /// Its last fetch failed.
+        /// The last fetch before this one failed.
         failing: bool,
     },
 }
@@ -264,7 +262,7 @@ mod tests {
     fn units() -> Units {
         let mut units = Units::new(Vec::new(), Arc::new(Waiters::new(0)));
         for (ticket, memo) in [(10, MINE), (11, OTHERS), (12, MINE)] {
-            let readers = Readers::Key { waiting: Arc::default(), ahead: false, failing: false };
+            let readers = Readers::Key { waiting: Arc::default(), failing: false };
             let fetching = Fetching::new(Origin::Memo(memo), readers, Duration::from_secs(1));
             units.insert(ticket, fetching);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::loader::Loader;
 use super::store::{Bound, KeyState, Landed, Store};
-use super::tickets::{Tickets, Voided, Waiter};
+use super::tickets::{Tickets, Waiter};
 use crate::clock::{Clocks, Stamp};
 use crate::engine::{KeyAsked, MemoOptions};
 use crate::entry::Definition;
@@ -156,9 +156,7 @@ where
         match self.look(key, look) {
             Some(found) => Ok(found),
             None => {
-                let state = self.store.peek(key);
-                let failing = state.is_some_and(|state| state.slot.failure().is_some());
-                Err(Joined { waiter: tickets.join(key), failing })
+                Err(Joined { waiter: tickets.join(key), failing: self.is_failing(key) })
             }
         }
     }
@@ -166,14 +164,20 @@ where
     /// A ticket for a key that is due; none if it has one.
     pub(super) fn ahead(&self, key: &K) -> Option<KeyAsked> {
         let (ticket, waiting) = self.tickets().ahead(key)?;
-        Some(KeyAsked { ahead: true, ..self.asked(ticket, waiting, false) })
+        Some(KeyAsked { ahead: true, ..self.asked(ticket, waiting, self.is_failing(key)) })
     }
 
-    /// Drops what is stored of a key, and whatever its fetch will bring. What is taken out is handed
-    /// out, to be dropped where no lock is held.
-    pub(super) fn invalidate(&self, key: &K) -> (Option<(K, Arc<KeyState>)>, Option<Voided>) {
+    /// Whether the last fetch of a key failed.
+    fn is_failing(&self, key: &K) -> bool {
+        self.store.peek(key).is_some_and(|state| state.slot.failure().is_some())
+    }
+
+    /// Drops what is stored of a key, and whatever its fetch will bring: readers who wait for that need
+    /// another fetch. What is taken out is handed out, to be dropped where no lock is held.
+    pub(super) fn invalidate(&self, key: &K) -> (Option<(K, Arc<KeyState>)>, Option<KeyAsked>) {
         let mut tickets = self.tickets();
-        (self.store.remove(key), tickets.void(key))
+        let (removed, again) = (self.store.remove(key), tickets.void(key));
+        (removed, again.map(|(ticket, waiting)| self.asked(ticket, waiting, false)))
     }
 
     /// What the refresher is told of a ticket.

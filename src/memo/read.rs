@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use super::core::{Found, Joined, KeyLook, MemoCore};
-use super::tickets::{Progress, Voided};
+use super::tickets::Progress;
 use super::{Connected, Memo};
 use crate::cache::Cache;
 use crate::error::Error;
@@ -80,14 +80,10 @@ where
     pub async fn invalidate(&self, key: impl Borrow<K> + Send) -> Result<(), Error> {
         let Connected { cache, core } = self.connected()?;
         let refresher = &cache.refresher;
-        let (removed, voided) = core.invalidate(key.borrow());
+        let (removed, again) = core.invalidate(key.borrow());
         drop(removed);
-        if let Some(Voided { ticket, again }) = voided {
-            if let Some((ticket, waiting)) = again {
-                let (memo, asked) = (Arc::clone(core) as _, core.asked(ticket, waiting, false));
-                refresher.tell_now(Message::Key { memo, asked });
-            }
-            refresher.tell_now(Message::TicketVoid { ticket });
+        if let Some(asked) = again {
+            refresher.tell_now(Message::Key { memo: Arc::clone(core) as _, asked });
         }
         Ok(())
     }

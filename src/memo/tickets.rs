@@ -111,10 +111,10 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     }
 
     /// Ends the ticket of a key that was invalidated: what is fetched for it is wrong. Its readers move to
-    /// a new ticket.
-    pub(super) fn void(&mut self, key: &K) -> Option<Voided> {
+    /// the new ticket that is returned.
+    pub(super) fn void(&mut self, key: &K) -> Option<(u64, Arc<WaitCount>)> {
         let ticket = self.remove(self.of_key(key)?.number)?;
-        let again = ticket.waiting.any().then(|| {
+        ticket.waiting.any().then(|| {
             let again = Ticket {
                 number: TICKETS.fetch_add(1, Ordering::Relaxed),
                 key: key.clone(),
@@ -123,8 +123,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
             };
             let again = self.insert(again);
             (again.number, Arc::clone(&again.waiting))
-        });
-        Some(Voided { ticket: ticket.number, again })
+        })
     }
 
     fn add(&mut self, key: K, progress: watch::Sender<Progress>) -> Arc<Ticket<K>> {
@@ -138,11 +137,4 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         self.by_number.insert(ticket.number, Arc::clone(&ticket));
         ticket
     }
-}
-
-/// A ticket that was ended because its key was invalidated.
-pub(super) struct Voided {
-    pub(super) ticket: u64,
-    /// The ticket at which its readers wait now.
-    pub(super) again: Option<(u64, Arc<WaitCount>)>,
 }

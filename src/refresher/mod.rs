@@ -46,8 +46,6 @@ pub(crate) enum Message {
     Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
     /// A key of a memo is to be fetched. Readers wait at the memo.
     Key { memo: Arc<dyn AnyMemo>, asked: KeyAsked },
-    /// A key was invalidated while it was fetched. Fire and forget.
-    TicketVoid { ticket: u64 },
     /// Nobody has a handle to the memo any more. Fire and forget.
     MemoGone { memo: u64 },
     /// What the entry holds is wrong. Answered when no later read can get it.

@@ -120,7 +120,6 @@ impl Shell {
                 self.memos.entry(memo.number()).or_insert(memo);
                 Event::Key(asked)
             }
-            Message::TicketVoid { ticket } => Event::TicketVoid { ticket },
             Message::MemoGone { memo } => {
                 retire(vec![Box::new(self.memos.remove(&memo))]);
                 Event::MemoGone { memo }

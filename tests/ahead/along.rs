@@ -139,3 +139,11 @@ async fn reads_and_further_attempts_take_nothing_along() {
     world.invoke(5 * SECOND).await;
     assert_eq!(world.calls_since(4), [["0"]]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_refreshed_by_its_own_horizon_not_by_that_of_another() {
+    let world = World::new(&[60, 600], 1, Mode::OnDemand).await;
+    world.invoke(10 * SECOND).await;
+    world.invoke(10 * SECOND).await;
+    assert!(world.calls_since(2).is_empty(), "{:?}", world.source.calls());
+}

@@ -119,6 +119,26 @@ async fn the_status_says_why_a_value_was_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_for_two_entries_is_made_for_the_one_that_is_known_to_need_it() {
+    for (first, second) in [(60, 70), (70, 60)] {
+        let (source, clock) = (TestSource::new(), TestClock::new());
+        source.set("x", "1");
+        let mut builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).seed(1);
+        builder.add(source.entry("x").max_age(first * SECOND));
+        builder.add(source.entry("x").name("y").max_age(second * SECOND));
+        let cache = builder.spawn().await.unwrap();
+        let invocations = Invocations::new(&cache, &clock);
+        // In the end 20 and 30 s are left. Only the former would be gone after another such gap.
+        for gap in [0, 20, 20] {
+            clock.freeze(gap * SECOND);
+            invocations.next().invoke().await.unwrap();
+        }
+        assert_eq!(source.calls().len(), 2);
+        assert_eq!(cache.status().entry("x").unwrap().cause, Some(Cause::Ahead));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_refreshes_keep_their_distance_in_the_densest_traffic() {
     let mut function = Function::new(|entry| entry.max_age(SECOND / 10), 1).await;
     for _ in 0..1000 {

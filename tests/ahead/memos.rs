@@ -42,3 +42,20 @@ async fn who_would_rather_wait_than_call_waits_for_each_value_of_a_key() {
     let (waits, calls) = waits(20 * SECOND, Ahead::Never).await;
     assert_eq!((waits, calls), (66, 67));
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_freezes_a_key_that_is_read_is_due_at_three_quarters_of_its_max_age() {
+    let clock = TestClock::new();
+    let mut builder = Builder::new().clock(clock.clone()).mode(Mode::Elsewhere).seed(1);
+    let fetch = |key: u8| async move { Ok::<_, std::io::Error>(key) };
+    let memo = builder.memo("memo", fetch).build();
+    let _cache = builder.spawn().await.expect("the source answers");
+    memo.get(1).await.expect("a refresher");
+    for (passes, calls) in [(38, 1), (8, 2)] {
+        clock.advance(passes * SECOND);
+        memo.get(1).await.expect("a refresher");
+        // Enough for what the read has found to be due.
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(memo.stats().api_calls, calls, "after {passes} s more");
+    }
+}

@@ -211,3 +211,28 @@ async fn an_entry_that_is_well_is_never_slowed_by_one_that_fails() {
         clock.freeze(SECOND);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_waits_for_one_entry_begins_no_attempt_at_another_that_backs_off() {
+    let (source, clock) = (TestSource::new().batch_limit(1), TestClock::new());
+    let mut builder = builder(&clock);
+    for name in ["well", "failing"] {
+        source.set(name, "1");
+        builder.add(source.entry(name));
+    }
+    source.behave(Behaviour::Late(SECOND));
+    let cache = builder.spawn().await.unwrap();
+    let (well, failing) = (cache.key("well").unwrap(), cache.key("failing").unwrap());
+    source.remove("failing");
+    let _: Result<_, _> = cache.refresh::<String>(failing).await;
+    clock.freeze(MINUTE);
+    // Its first attempt after its value has expired.
+    cache.get(failing).await.unwrap_err();
+    cache.invalidate(well).await.unwrap();
+    let before = source.calls().len();
+    let snapshot = tokio::spawn(async move { cache.snapshot().await });
+    settle().await;
+    assert_eq!(source.calls().split_off(before), [["well"]]);
+    let snapshot = snapshot.await.unwrap();
+    assert!(snapshot.get::<String>(well).is_ok() && snapshot.get::<String>(failing).is_err());
+}

@@ -151,6 +151,25 @@ async fn errors_are_kept_for_as_long_as_the_user_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reader_of_a_failing_key_waits_no_longer_for_an_attempt_that_was_begun_ahead_of_need() {
+    let it = Fixture::built(|builder| builder.mode(Mode::Elsewhere), |memo| memo).await;
+    it.get("x").await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.advance(50 * SECOND);
+    assert_eq!(it.get("x").await.unwrap(), "1");
+    settle().await;
+    it.source.behave(Behaviour::Hang);
+    it.clock.advance(5 * SECOND);
+    assert_eq!(it.get("x").await.unwrap(), "1");
+    settle().await;
+    assert_eq!((it.calls(), it.source.in_flight()), (3, 1));
+    it.clock.advance(5 * SECOND);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(it.get("x").await.unwrap_err(), ErrorKind::Source);
+    assert!(begun.elapsed() <= SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_its_keys_error_and_a_fetch_that_hangs_times_out() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Panic);
