@@ -39,7 +39,7 @@ impl Arrivals {
                 self.forget_oldest();
             }
             self.gaps.push_back(gap);
-            let place = self.sorted.partition_point(|&it| it < gap);
+            let (Ok(place) | Err(place)) = self.sorted.binary_search(&gap);
             self.sorted.insert(place, gap);
         }
     }
@@ -76,8 +76,9 @@ impl Arrivals {
     }
 
     fn forget_oldest(&mut self) {
-        if let Some(oldest) = self.gaps.pop_front() {
-            let place = self.sorted.partition_point(|&it| it < oldest);
+        if let Some(oldest) = self.gaps.pop_front()
+            && let Ok(place) = self.sorted.binary_search(&oldest)
+        {
             self.sorted.remove(place);
         }
     }
@@ -117,6 +118,15 @@ mod tests {
         after(&mut arrivals, [20.0]);
         assert!((20.0..20.2).contains(&horizon(&arrivals)));
         assert!(arrivals.are_few());
+    }
+
+    #[test]
+    fn eight_gaps_are_enough_to_expect_something() {
+        let mut arrivals = Arrivals::default();
+        after(&mut arrivals, [20.0; FEW - 1]);
+        assert!(arrivals.are_few());
+        after(&mut arrivals, [20.0]);
+        assert!(!arrivals.are_few());
     }
 
     #[test]

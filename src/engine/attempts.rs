@@ -90,7 +90,7 @@ impl Engine {
                 if let Some(slot) = slot {
                     self.board.set(entry, slot);
                 }
-                self.reschedule(self.board.definition(entry).request, now);
+                self.reschedule(self.board.definition(entry).request);
             }
         }
     }

@@ -11,26 +11,12 @@ impl Engine {
     /// dead connections, so they are started again, and so is what was cancelled while a reader waited.
     // guarantee 10
     pub(super) fn restart_frozen_fetches(&mut self, now: Stamp) {
-        let frozen = |(&id, job): (&JobId, &Job)| {
-            (job.thaws < self.thaws && job.kind.is_cut_off_by_a_freeze()).then_some(id)
-        };
+        let frozen = |(&id, job): (&JobId, &Job)| job.kind.is_cut_off_by_a_freeze().then_some(id);
         let frozen: Vec<JobId> = self.jobs.iter().filter_map(frozen).collect();
-        let mut forgotten: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for job in frozen {
             for unit in self.cut_off(job, now) {
-                match (unit, self.units.get(unit).map(|it| it.origin)) {
-                    (Unit::Ticket(ticket), Some(Origin::Memo(memo)))
-                        if !self.units.has_readers(unit) =>
-                    {
-                        self.units.remove(ticket);
-                        forgotten.entry(memo).or_default().push(ticket);
-                    }
-                    _ => _ = self.units.queue(unit, Cause::Restart),
-                }
+                self.units.queue(unit, Cause::Restart);
             }
-        }
-        for (memo, tickets) in forgotten {
-            self.effects.push(Effect::Forget { memo, tickets, cancelled: None });
         }
         for unit in self.units.with_readers() {
             if self.is_idle(unit) {
@@ -88,12 +74,12 @@ impl Engine {
                         self.units.remove(ticket);
                     }
                 }
-                (Unit::Request(request), _) => self.reschedule(request, now),
+                (Unit::Request(request), _) => self.reschedule(request),
                 _ => {}
             }
         }
         for (memo, tickets) in paused {
-            self.effects.push(Effect::Forget { memo, tickets, cancelled: Some(now) });
+            self.effects.push(Effect::Pause { memo, tickets, now });
         }
     }
 

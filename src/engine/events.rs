@@ -197,12 +197,12 @@ pub(crate) enum Effect {
     Discard {
         fetched: JobId,
     },
-    /// Forget tickets, unless readers wait for them again. If their fetch was cancelled for lack of time,
-    /// their keys pause.
-    Forget {
+    /// The fetch of these tickets was cancelled for lack of time: their keys pause, and tickets that nobody
+    /// waits for end.
+    Pause {
         memo: u64,
         tickets: Vec<u64>,
-        cancelled: Option<Stamp>,
+        now: Stamp,
     },
     /// The fetch of a ticket has taken longer than reads of a failing key wait.
     Slow {

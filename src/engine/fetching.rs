@@ -21,7 +21,7 @@ impl Engine {
             // A pause that has ended: look at what it put off.
             if self.units.request(request).pause.is_some() {
                 self.units.request_mut(request).pause = None;
-                self.reschedule(request, now);
+                self.reschedule(request);
                 if self.schedule.admits(request, now) {
                     continue;
                 }
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// Recomputes when a request is due in the background.
-    pub(super) fn reschedule(&mut self, request: usize, now: Stamp) {
+    pub(super) fn reschedule(&mut self, request: usize) {
         let fetching = self.units.request(request);
         let (pace, distance) = (self.pace(), fetching.latency.distance());
         let rhythm = Rhythm { pace, jitter: fetching.jitter, distance };
@@ -76,12 +76,8 @@ impl Engine {
             }
         };
         self.ends.set(request, end);
-        // A pause puts off what is due, and makes nothing due.
-        let due = match fetching.pause {
-            Some(pause) if due != Bounds::ALWAYS && pause.admits(now) => pause,
-            _ => due,
-        };
-        self.schedule.set(request, due);
+        // When a pause ends, `queue_due` looks at what it has put off.
+        self.schedule.set(request, fetching.pause.unwrap_or(due));
     }
 
     /// Plans what is queued: its origins say which units go together. Expired entries come first.
@@ -126,7 +122,7 @@ impl Engine {
                 };
                 self.units.set_stage(unit, Stage::Planning { job, cause });
                 if let Unit::Request(request) = unit {
-                    self.reschedule(request, now);
+                    self.reschedule(request);
                 }
             }
             self.effects.push(Effect::Plan { job, origin, units, along, ahead });
@@ -160,10 +156,8 @@ impl Engine {
                 continue;
             }
             let rides = |unit: &Unit| match *unit {
-                Unit::Request(request) if planned.along.contains(unit) => {
-                    self.may_ride(request, now)
-                }
-                _ => false,
+                Unit::Request(request) => self.may_ride(request, now),
+                Unit::Ticket(_) => false,
             };
             let batch = batch.into_iter().filter(|unit| left.remove(unit) || rides(unit));
             let batch: Vec<Unit> = batch.collect();
@@ -211,7 +205,7 @@ impl Engine {
             }
             self.units.set_stage(unit, Stage::InFlight { job, asked });
             if let Unit::Request(request) = unit {
-                self.reschedule(request, now);
+                self.reschedule(request);
             }
             self.begin_attempts(unit, asked, now);
         }

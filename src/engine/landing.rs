@@ -123,7 +123,7 @@ impl Engine {
             };
             *count += 1;
         }
-        self.reschedule(request, now);
+        self.reschedule(request);
         outcome
     }
 

@@ -82,8 +82,6 @@ struct Job {
     units: Vec<Unit>,
     /// What it may take along.
     along: BTreeSet<Unit>,
-    /// The engine's `thaws` when it began. If that has increased, it may have been frozen in flight.
-    thaws: u64,
     spans: HashMap<usize, Span>,
     /// It was aborted, and from then on, by the monotonic clock, its end is not waited for.
     given_up: Option<i64>,
@@ -144,8 +142,6 @@ pub(crate) struct Engine {
     last_job: JobId,
     /// The number of fetches that have begun.
     fetches: u64,
-    /// How often the environment may have thawed.
-    thaws: u64,
     /// The number of fetches that had begun when the turn did.
     turn_began: u64,
     /// When attempts become slow, on the monotonic clock, and the number of their fetch.
@@ -195,7 +191,6 @@ impl Engine {
             jobs: BTreeMap::new(),
             last_job: 0,
             fetches: 0,
-            thaws: 0,
             turn_began: 0,
             slow: BTreeSet::new(),
             aging: BTreeMap::new(),
@@ -220,7 +215,7 @@ impl Engine {
                 self.wakes |= waits && !found;
             }
             Event::Invalidate { entry, reply } => {
-                self.invalidate(entry, now);
+                self.invalidate(entry);
                 self.answers.push(reply);
             }
             Event::Key(asked) => self.key_asked(asked, now),
@@ -321,7 +316,6 @@ impl Engine {
             match step {
                 Step::Close(invocation) => trace(&invocation, now),
                 Step::Thaw => {
-                    self.thaws += 1;
                     self.turn_began = self.fetches;
                     self.restart_frozen_fetches(now);
                 }
@@ -336,7 +330,7 @@ impl Engine {
                 Step::CancelUnwanted => self.cancel_unwanted(now),
                 Step::CancelPaused => self.cancel_paused(now),
                 Step::CancelAll => self.cancel_all(now),
-                Step::Clear => self.clear(now),
+                Step::Clear => self.clear(),
                 Step::Reset => {
                     let job = self.begin_job(JobKind::Reset, Vec::new());
                     self.effects.push(Effect::Reset { job });
@@ -373,7 +367,7 @@ impl Engine {
     fn age(&mut self, trace_time: Option<i64>, now: Stamp) -> Option<JobId> {
         let trace_time = trace_time.filter(|&time| time > now.wall)?;
         for entry in self.board.age_to(trace_time, now) {
-            self.reschedule(self.board.definition(entry).request, now);
+            self.reschedule(self.board.definition(entry).request);
         }
         (!self.memos.is_empty()).then(|| {
             let job = self.begin_job(JobKind::Age, Vec::new());
@@ -390,9 +384,9 @@ impl Engine {
     }
 
     /// Drops what every entry and memo holds. The snapshot is not taken before it is gone.
-    fn clear(&mut self, now: Stamp) {
+    fn clear(&mut self) {
         for request in 0..self.units.requests() {
-            self.drop_values(request, now);
+            self.drop_values(request);
         }
         if let Some((state, retired)) = self.board.publish() {
             let job = Some(self.begin_job(JobKind::Clear, Vec::new()));
@@ -419,7 +413,7 @@ impl Engine {
         self.last_job += 1;
         let spans = HashMap::new();
         let along = BTreeSet::new();
-        let job = Job { kind, units, along, thaws: self.thaws, spans, given_up: None };
+        let job = Job { kind, units, along, spans, given_up: None };
         self.jobs.insert(self.last_job, job);
         self.last_job
     }

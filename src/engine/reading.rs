@@ -95,9 +95,9 @@ impl Engine {
     }
 
     // guarantee 7
-    pub(super) fn invalidate(&mut self, entry: usize, now: Stamp) {
+    pub(super) fn invalidate(&mut self, entry: usize) {
         let request = self.board.definition(entry).request;
-        self.drop_values(request, now);
+        self.drop_values(request);
         // A reader that waits for the fetch in flight needs another one now.
         let unit = Unit::Request(request);
         if self.units.has_readers(unit) {
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// Drops what a request's entries hold, and whatever its fetch in flight will bring.
-    pub(super) fn drop_values(&mut self, request: usize, now: Stamp) {
+    pub(super) fn drop_values(&mut self, request: usize) {
         self.void_fetch(Unit::Request(request));
         self.units.request_mut(request).failures = 0;
         for entry in self.units.request(request).entries().to_vec() {
@@ -115,7 +115,7 @@ impl Engine {
                 self.board.set(entry, Slot::Empty);
             }
         }
-        self.reschedule(request, now);
+        self.reschedule(request);
     }
 
     /// A reader waits for a key of a memo, or has found it due.

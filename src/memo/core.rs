@@ -155,9 +155,7 @@ where
         // What has landed since the last look is in the store before its ticket is gone.
         match self.look(key, look) {
             Some(found) => Ok(found),
-            None => {
-                Err(Joined { waiter: tickets.join(key), failing: self.is_failing(key) })
-            }
+            None => Err(Joined { waiter: tickets.join(key), failing: self.is_failing(key) }),
         }
     }
 

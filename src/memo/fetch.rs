@@ -60,18 +60,16 @@ where
         })
     }
 
-    fn forget(&self, tickets: &[u64], cancelled: Option<Stamp>) {
-        let mut forgotten = Vec::new();
+    fn pause(&self, tickets: &[u64], now: Stamp) {
+        let mut ended = Vec::new();
         let mut known = self.tickets();
         for &number in tickets {
             let Some(ticket) = known.get(number) else { continue };
-            if let Some(now) = cancelled
-                && let Some(state) = self.store.peek(&ticket.key)
-            {
+            if let Some(state) = self.store.peek(&ticket.key) {
                 self.store.replace(ticket.key.clone(), state.cancelled(now));
             }
             if !ticket.waiting.any() {
-                forgotten.push(known.remove(number));
+                ended.push(known.remove(number));
             }
         }
     }

@@ -91,9 +91,9 @@ pub(crate) trait AnyMemo: Send + Sync {
         timeout: Duration,
     ) -> BoxFuture<'static, Box<dyn FetchedKeys>>;
 
-    /// These are fetched no more, unless somebody waits for them again. If their fetch was cancelled
-    /// for lack of time, then at that instant.
-    fn forget(&self, tickets: &[u64], cancelled: Option<Stamp>);
+    /// The fetch of these was cancelled for lack of time: their keys pause, and those that nobody waits for
+    /// are fetched no more.
+    fn pause(&self, tickets: &[u64], now: Stamp);
 
     /// The fetch of a failing key has taken longer than its readers wait.
     fn slow(&self, ticket: u64);

@@ -206,8 +206,8 @@ impl Shell {
             Effect::Discard { fetched } => {
                 retire(vec![Box::new(self.fetched.remove(&fetched))]);
             }
-            Effect::Forget { memo, tickets, cancelled } => {
-                self.with_memo(memo, move |memo| memo.forget(&tickets, cancelled));
+            Effect::Pause { memo, tickets, now } => {
+                self.with_memo(memo, move |memo| memo.pause(&tickets, now));
             }
             Effect::Slow { memo, ticket } => self.with_memo(memo, move |memo| memo.slow(ticket)),
             Effect::Age { job, trace_time, now } => {

@@ -147,3 +147,12 @@ async fn an_entry_is_refreshed_by_its_own_horizon_not_by_that_of_another() {
     world.invoke(10 * SECOND).await;
     assert!(world.calls_since(2).is_empty(), "{:?}", world.source.calls());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_room_beside_what_has_expired_shares_the_calls_after_it() {
+    let world = World::new(&[50, 60, 60, 60, 60], 3, Mode::OnDemand).await;
+    world.invoke(50 * SECOND).await;
+    let calls = world.calls_since(2);
+    assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2], "{calls:?}");
+    assert!(calls[0].contains(&"0".to_owned()), "{calls:?}");
+}

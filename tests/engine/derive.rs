@@ -459,3 +459,25 @@ async fn what_is_derived_after_a_cancellation_is_not_fetched_again_and_again() {
     invocation.handler_ends().await.unwrap();
     invoked.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_derived_is_not_fetched_ahead_of_need() {
+    let it = World::new().await;
+    let invocations = Invocations::new(&it.cache, &it.clock);
+    it.derivation.does(Way::Late(SECOND));
+    it.source.set("x", "2");
+    it.clock.freeze(40 * SECOND);
+    let invocation = invocations.next();
+    invocation.handler_begins().await.unwrap();
+    it.cache.refresh(it.text).await.unwrap();
+    let calls = it.source.calls().len();
+    // What is derived from "1" has less than half of its life left.
+    let invoked = tokio::spawn({
+        let invocation = invocation.clone();
+        async move { invocation.invoke().await }
+    });
+    settle().await;
+    assert_eq!(it.source.calls().len(), calls);
+    invocation.handler_ends().await.unwrap();
+    invoked.await.unwrap().unwrap();
+}

@@ -179,6 +179,32 @@ async fn a_fetch_that_hangs_ends_at_the_operation_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fetch_that_begins_while_one_side_of_an_invocation_is_unheard_ends_before_its_deadline() {
+    for (earlier_handlers_told, handler_told) in [(false, false), (true, false), (true, true)] {
+        let it = Fixture::with(|entry| entry.lazy()).await;
+        if earlier_handlers_told {
+            let earlier = it.invocations.next();
+            earlier.handler_begins().await.unwrap();
+            let (invoked, ended) = tokio::join!(earlier.invoke(), earlier.handler_ends());
+            invoked.and(ended).unwrap();
+        }
+        let begun = tokio::time::Instant::now();
+        let invocation = it.invocations.next().deadline(it.clock.now().wall() + 2 * SECOND);
+        match handler_told {
+            true => {
+                invocation.handler_begins().await.unwrap();
+                invocation.handler_ends().await.unwrap();
+            }
+            false => invocation.invoke().await.unwrap(),
+        }
+        it.source.behave(Behaviour::Hang);
+        let error = it.cache.get(it.x).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert!(begun.elapsed() < 2 * SECOND, "{handler_told}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_leaves_the_handler_time_to_answer_before_the_deadline() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Hang);

@@ -67,7 +67,7 @@ async fn serve(
         }
         // As after a fetch that was cancelled.
         if thread_rng().gen_bool(0.5) {
-            core.forget(&[number], None);
+            core.pause(&[number], NOW);
         }
         if core.plan(&[number], asked.ahead, NOW).batches.is_empty() {
             continue;
