@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tracing::Span;
 
+use super::jobs::JobKind;
 use super::units::{Fetching, Origin, Readers, Stage, Unit};
-use super::{Cause, Effect, Engine, Fetch, FetchOf, JobId, JobKind, Part, Phase};
+use super::{Cause, Effect, Engine, Fetch, FetchOf, JobId, Part, Phase};
 use crate::clock::Stamp;
 use crate::entry::Version;
 use crate::freshness::{Bounds, Rhythm};
@@ -15,22 +16,19 @@ use crate::snapshot::{Asked, Slot};
 impl Engine {
     /// Queues everything due; returns how many requests that is.
     pub(super) fn queue_due(&mut self, cause: Cause, now: Stamp) -> usize {
-        let mut due = 0;
+        // A pause that has ended no longer hides what it put off.
         for request in self.schedule.broken(now) {
-            let unit = Unit::Request(request);
-            // A pause that has ended: look at what it put off.
-            if self.units.request(request).pause.is_some() {
-                self.units.request_mut(request).pause = None;
+            if self.units.request_mut(request).pause.take().is_some() {
                 self.reschedule(request);
-                if self.schedule.admits(request, now) {
-                    continue;
-                }
             }
-            let expired = cause == Cause::Invoke && self.is_expired(request, now);
-            self.units.queue(unit, if expired { Cause::Expired } else { cause });
-            due += 1;
         }
-        due
+        let due = self.schedule.broken(now);
+        for &request in &due {
+            let expired = cause == Cause::Invoke && self.is_expired(request, now);
+            let cause = if expired { Cause::Expired } else { cause };
+            self.units.queue(Unit::Request(request), cause);
+        }
+        due.len()
     }
 
     fn is_expired(&self, request: usize, now: Stamp) -> bool {
@@ -76,7 +74,7 @@ impl Engine {
             }
         };
         self.ends.set(request, end);
-        // When a pause ends, `queue_due` looks at what it has put off.
+        // What is due stands in for the pause when that has ended (`queue_due`).
         self.schedule.set(request, fetching.pause.unwrap_or(due));
     }
 

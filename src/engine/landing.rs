@@ -2,11 +2,9 @@
 
 use tracing::Span;
 
+use super::jobs::{Job, JobKind};
 use super::units::{Origin, Stage, Unit};
-use super::{
-    Came, CameAs, Cause, Deriving, Effect, Engine, Job, JobId, JobKind, Landing, Part, Retired,
-    Word,
-};
+use super::{Came, CameAs, Cause, Deriving, Effect, Engine, JobId, Landing, Part, Retired, Word};
 use crate::clock::{self, Stamp};
 use crate::error::Error;
 use crate::freshness::{self, Bounds, Rhythm};

@@ -15,26 +15,26 @@ mod ahead;
 mod arrivals;
 mod attempts;
 mod board;
-mod cancelling;
+
 mod events;
 mod expecting;
 mod fetching;
 #[cfg(feature = "testing")]
 mod history;
+mod jobs;
 mod landing;
 mod life;
 mod reading;
 mod schedule;
 mod units;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Span;
-
 use self::arrivals::Arrivals;
 use self::board::Board;
+use self::jobs::{Job, JobKind};
 use self::life::{Life, Phase, Step, Word};
 use self::schedule::BoundsTree;
 use self::units::{Fetching, Readers, Units};
@@ -74,32 +74,6 @@ pub(crate) struct Plan {
     pub(crate) sources: Vec<usize>,
     pub(crate) waiters: Arc<Waiters>,
     pub(crate) counters: Counters,
-}
-
-/// A task that the shell runs.
-struct Job {
-    kind: JobKind,
-    units: Vec<Unit>,
-    /// What it may take along.
-    along: BTreeSet<Unit>,
-    spans: HashMap<usize, Span>,
-    /// It was aborted, and from then on, by the monotonic clock, its end is not waited for.
-    given_up: Option<i64>,
-}
-
-/// How long the end of an aborted job is waited for. It takes longer only where code of a user's blocks
-/// its thread, such as a decoder, and then nothing is under way on the network.
-const ABORT_WAIT: Duration = Duration::from_millis(10);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum JobKind {
-    Plan,
-    Fetch,
-    Derive(usize),
-    Land,
-    Age,
-    Clear,
-    Reset,
 }
 
 /// A value that is being derived, one at a time for each entry.
@@ -297,8 +271,8 @@ impl Engine {
     pub(crate) fn next_poll(&self, now: Stamp) -> Option<Duration> {
         let due = self.life.phase.timers_run().then(|| self.schedule.next(now)).flatten();
         let slow = self.slow.first().map(|&(at, ..)| at);
-        let given_up = self.jobs.values().filter_map(|job| job.given_up);
-        let given_up = given_up.filter(|&at| at > now.monotonic);
+        let given_up = self.jobs.values().filter(|job| !job.is_given_up(now));
+        let given_up = given_up.filter_map(|job| job.given_up);
         let at = slow.into_iter().chain(self.life.phase.hold_end()).chain(given_up).min();
         let at = at.map(|at| clock::duration(at.saturating_sub(now.monotonic)));
         due.into_iter().chain(at).min()
@@ -342,23 +316,6 @@ impl Engine {
         if turn != self.board.turn() {
             self.board.set_turn(turn);
             self.effects.push(Effect::Turn(turn));
-        }
-    }
-
-    /// Whether nothing is in flight. Aborted jobs are waited for only for a moment, but before a snapshot
-    /// every job must have ended.
-    fn is_still(&self, now: Stamp) -> bool {
-        let gone = |job: &Job| job.given_up.is_some_and(|at| at <= now.monotonic);
-        match self.life.phase {
-            Phase::Suspending(_) => self.jobs.is_empty(),
-            _ => self.jobs.values().all(gone),
-        }
-    }
-
-    fn abort(&mut self, job: JobId, now: Stamp) {
-        if let Some(running) = self.jobs.get_mut(&job) {
-            running.given_up.get_or_insert(now.later_by(ABORT_WAIT).monotonic);
-            self.effects.push(Effect::Abort(job));
         }
     }
 
@@ -407,15 +364,6 @@ impl Engine {
         for unit in self.units.with_readers() {
             self.units.queue(unit, Cause::Restart);
         }
-    }
-
-    fn begin_job(&mut self, kind: JobKind, units: Vec<Unit>) -> JobId {
-        self.last_job += 1;
-        let spans = HashMap::new();
-        let along = BTreeSet::new();
-        let job = Job { kind, units, along, spans, given_up: None };
-        self.jobs.insert(self.last_job, job);
-        self.last_job
     }
 }
 

@@ -38,19 +38,14 @@ impl BoundsTree {
     pub(crate) fn set(&mut self, index: usize, bounds: Bounds) {
         let mut node = self.leaves + index;
         self.nodes[node] = bounds;
-        while node > 1 {
-            node /= 2;
+        while let parent @ 1.. = node / 2 {
+            node = parent;
             let joint = self.nodes[2 * node].and(self.nodes[2 * node + 1]);
             if self.nodes[node] == joint {
                 break;
             }
             self.nodes[node] = joint;
         }
-    }
-
-    /// Whether the bound of one holds at `now`.
-    pub(crate) fn admits(&self, index: usize, now: Stamp) -> bool {
-        self.nodes[self.leaves + index].admits(now)
     }
 
     /// Those whose bound does not hold at `now`, in order.

@@ -6,7 +6,7 @@ use lambda_cache::Clock;
 use lambda_cache::testing::Behaviour;
 use tokio::task::JoinHandle;
 
-use crate::fixture::{Fixture, MINUTE, settle};
+use crate::fixture::{Fixture, MINUTE, SECOND, settle};
 
 /// Longer than the default.
 const PAST_THE_HOLD: Duration = Duration::from_millis(400);
@@ -68,4 +68,30 @@ async fn as_long_as_one_of_them_waits_the_hold_goes_on() {
     snapshot.abort();
     assert_eq!(hold.await.unwrap(), PAST_THE_HOLD * 2);
     assert_eq!(it.source.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_was_cancelled_and_that_nobody_waits_for_is_not_made_up_for() {
+    let it = Fixture::new().await;
+    it.clock.advance(SECOND);
+    it.source.behave(Behaviour::Hang);
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let (cache, x) = (it.cache.clone(), it.x);
+    let reader = tokio::spawn(async move { drop(cache.refresh(x).await) });
+    settle().await;
+    reader.abort();
+    let (invoked, ended) = tokio::join!(invocation.invoke(), invocation.handler_ends());
+    invoked.and(ended).unwrap();
+    assert_eq!((it.calls(), it.source.in_flight()), (2, 0));
+    it.source.behave(Behaviour::Answer);
+    // The value is fresh for long, and the pause after the cancellation is over.
+    for _ in 0..3 {
+        it.clock.freeze(5 * SECOND);
+        let invocation = it.invocations.next();
+        invocation.handler_begins().await.unwrap();
+        let (invoked, ended) = tokio::join!(invocation.invoke(), invocation.handler_ends());
+        invoked.and(ended).unwrap();
+        assert_eq!(it.calls(), 2);
+    }
 }

@@ -11,7 +11,8 @@ use lambda_cache::sources::{
     BoxFuture, Connections, Declare, Declared, Entry, Fetch, Fetched, Source, Wanted,
 };
 use lambda_cache::testing::{Invocations, TestClock, TestSource};
-use lambda_cache::{Cache, Error, Key, from_fn};
+use lambda_cache::{Cache, Error, Key, Mode, from_fn};
+use tokio::sync::Semaphore;
 
 use crate::fixture::{MINUTE, builder, settle};
 
@@ -36,10 +37,19 @@ impl Gate {
 }
 
 /// What a user's code does.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Trouble {
     gate: Gate,
     panics: Arc<AtomicBool>,
+    /// A permit for each value that was dropped.
+    dropped: Arc<Semaphore>,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        let dropped = Arc::new(Semaphore::new(0));
+        Self { gate: Gate::default(), panics: Arc::default(), dropped }
+    }
 }
 
 impl Trouble {
@@ -54,6 +64,7 @@ struct Troublesome(Trouble);
 
 impl Drop for Troublesome {
     fn drop(&mut self) {
+        self.0.dropped.add_permits(1);
         self.0.happens();
     }
 }
@@ -140,6 +151,8 @@ async fn a_value_that_was_fetched_for_nobody_is_dropped_elsewhere_too() {
     it.source.behave(lambda_cache::testing::Behaviour::Answer);
     settle().await;
     it.is_well("2").await;
+    // What was invalidated, and what was fetched for nobody.
+    _ = it.trouble.dropped.acquire_many(2).await.unwrap();
     it.trouble.panics.store(false, SeqCst);
 }
 
@@ -347,4 +360,33 @@ async fn what_a_memo_displaces_is_dropped_where_it_does_no_harm() {
         trouble.panics.store(false, SeqCst);
         trouble.gate.close(false);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_not_taken_before_a_decoder_has_ended_however_long_it_takes() {
+    let (source, clock) = (TestSource::new(), TestClock::new());
+    source.set("x", "1");
+    let mut builder = builder(&clock).mode(Mode::SnapStart);
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let ended = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&ended);
+    let x = builder.add(source.decoded("x", move |text| {
+        if text == "2" {
+            _ = begun.send(());
+            // Many times as long as the end of other aborted tasks is waited for.
+            std::thread::sleep(Duration::from_millis(100));
+            ends.store(true, SeqCst);
+        }
+        Ok(())
+    }));
+    let cache = builder.spawn().await.unwrap();
+    source.set("x", "2");
+    let reader = tokio::spawn({
+        let cache = cache.clone();
+        async move { drop(cache.refresh(x).await) }
+    });
+    begins.recv().await.unwrap();
+    Invocations::new(&cache, &clock).before_snapshot().await.unwrap();
+    assert!(ended.load(SeqCst));
+    reader.abort();
 }

@@ -1,12 +1,85 @@
-//! How fetches are cut off: at the end of a hold, or since they may have been frozen in flight.
+//! The tasks that the shell runs, and how they are cut off: at the end of a hold, or since they may have been
+//! frozen in flight.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use tracing::Span;
 
 use super::units::{Origin, Stage, Unit};
-use super::{Cause, Effect, Engine, Job, JobId, JobKind};
+use super::{Cause, Effect, Engine, JobId, Phase};
 use crate::clock::Stamp;
 
+/// A task that the shell runs.
+pub(super) struct Job {
+    pub(super) kind: JobKind,
+    pub(super) units: Vec<Unit>,
+    /// What it may take along.
+    pub(super) along: BTreeSet<Unit>,
+    pub(super) spans: HashMap<usize, Span>,
+    /// It was aborted, and from then on, by the monotonic clock, its end is not waited for.
+    pub(super) given_up: Option<i64>,
+}
+
+impl Job {
+    /// Whether its end is waited for no longer.
+    pub(super) fn is_given_up(&self, now: Stamp) -> bool {
+        self.given_up.is_some_and(|at| at <= now.monotonic)
+    }
+}
+
+/// How long the end of an aborted job is waited for. It takes longer only where code of a user's blocks
+/// its thread, such as a decoder, and then nothing is under way on the network.
+const ABORT_WAIT: Duration = Duration::from_millis(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobKind {
+    Plan,
+    Fetch,
+    Derive(usize),
+    Land,
+    Age,
+    Clear,
+    Reset,
+}
+
+impl JobKind {
+    /// Whether it talks to somebody outside the environment.
+    fn is_cut_off_by_a_freeze(self) -> bool {
+        matches!(self, Self::Fetch | Self::Derive(_))
+    }
+
+    fn is_cancellable(self) -> bool {
+        matches!(self, Self::Fetch | Self::Derive(_) | Self::Plan)
+    }
+}
+
 impl Engine {
+    pub(super) fn begin_job(&mut self, kind: JobKind, units: Vec<Unit>) -> JobId {
+        self.last_job += 1;
+        let spans = HashMap::new();
+        let along = BTreeSet::new();
+        let job = Job { kind, units, along, spans, given_up: None };
+        self.jobs.insert(self.last_job, job);
+        self.last_job
+    }
+
+    /// Whether nothing is in flight. Aborted jobs are waited for only for a moment, but before a snapshot
+    /// every job must have ended.
+    pub(super) fn is_still(&self, now: Stamp) -> bool {
+        match self.life.phase {
+            Phase::Suspending(_) => self.jobs.is_empty(),
+            _ => self.jobs.values().all(|job| job.is_given_up(now)),
+        }
+    }
+
+    pub(super) fn abort(&mut self, job: JobId, now: Stamp) {
+        if let Some(running) = self.jobs.get_mut(&job) {
+            running.given_up.get_or_insert(now.later_by(ABORT_WAIT).monotonic);
+            self.effects.push(Effect::Abort(job));
+        }
+    }
+
     /// The environment may have been frozen. Requests that were in flight may have expired signatures and
     /// dead connections, so they are started again, and so is what was cancelled while a reader waited.
     // guarantee 10
@@ -129,13 +202,23 @@ impl Engine {
     }
 }
 
-impl JobKind {
-    /// Whether it talks to somebody outside the environment.
-    fn is_cut_off_by_a_freeze(self) -> bool {
-        matches!(self, Self::Fetch | Self::Derive(_))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn is_cancellable(self) -> bool {
-        matches!(self, Self::Fetch | Self::Derive(_) | Self::Plan)
+    #[test]
+    fn the_end_of_an_aborted_job_is_waited_for_up_to_an_instant() {
+        let now = Stamp { monotonic: 0, wall: 0 };
+        let at = now.later_by(ABORT_WAIT);
+        let job = |given_up| Job {
+            kind: JobKind::Fetch,
+            units: Vec::new(),
+            along: BTreeSet::new(),
+            spans: HashMap::new(),
+            given_up,
+        };
+        assert!(!job(None).is_given_up(at));
+        assert!(!job(Some(at.monotonic)).is_given_up(now));
+        assert!(job(Some(at.monotonic)).is_given_up(at));
     }
 }
