@@ -4,7 +4,7 @@ use tracing::Span;
 
 use super::jobs::{Job, JobKind};
 use super::units::{Origin, Stage, Unit};
-use super::{Came, CameAs, Cause, Deriving, Effect, Engine, JobId, Landing, Part, Retired, Word};
+use super::{Came, CameAs, Deriving, Effect, Engine, JobId, Landing, Part, Retired, Word};
 use crate::clock::{self, Stamp};
 use crate::error::Error;
 use crate::freshness::{self, Bounds, Rhythm};
@@ -112,7 +112,7 @@ impl Engine {
                 let took = clock::duration(now.monotonic.saturating_sub(asked.began.monotonic));
                 self.units.request_mut(request).latency.record(took);
             }
-            self.completed(unit, landed);
+            self.completed(unit);
         }
         if landed && let Some(tally) = self.life.phase.tally() {
             let count = match outcome {
@@ -125,18 +125,13 @@ impl Engine {
         outcome
     }
 
-    /// A unit has become idle.
-    fn completed(&mut self, unit: Unit, landed: bool) {
+    /// A unit has become idle. Readers look at what is published, and ask again if that is not enough.
+    fn completed(&mut self, unit: Unit) {
         if let Some(fetching) = self.units.get_mut(unit) {
             fetching.cancelled = 0;
             fetching.pause = None;
         }
-        if landed {
-            self.units.set_wanted(unit, false);
-        } else if self.units.has_readers(unit) {
-            // The answer was about another version than the one that is stored.
-            self.units.queue(unit, Cause::Restart);
-        }
+        self.units.set_wanted(unit, false);
     }
 
     /// Puts one answer into an entry's slot; `None` if nothing follows from it, or not yet.
@@ -175,7 +170,9 @@ impl Engine {
             }
         };
         let Some(slot) = self.board.slot(entry).after(asked, answer, lifetime) else {
+            // The answer was about another version than the one that is stored.
             self.set_attempt(entry, Attempt::None);
+            self.wakes = true;
             return None;
         };
         match outcome {

@@ -347,4 +347,49 @@ mod tests {
         let released = other.release().and_then(|it| it.downcast::<Vec<i32>>().ok());
         assert_eq!(released.as_deref(), Some(&vec![7]));
     }
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BEGAN: Stamp = Stamp { monotonic: 0, wall: 1_000_000_000_000_000_000 };
+
+    fn stored() -> Stored {
+        Stored {
+            value: AnyValue::new(()),
+            version: Version::new("1"),
+            began: BEGAN,
+            fetch: 1,
+            lifetime: None,
+        }
+    }
+
+    #[test]
+    fn a_trace_id_counts_if_it_expires_the_value_or_shows_more_than_clocks_are_off_by() {
+        let policy = Policy { max_age: Some(60 * SECOND), ..Policy::default() };
+        let missed = |clocks: Duration, trace: Duration| {
+            let trace_time = BEGAN.later_by(trace).wall;
+            stored().missed_time(&policy, trace_time, None, BEGAN.later_by(clocks))
+        };
+        let nanosecond = Duration::from_nanos(1);
+        assert_eq!(missed(10 * SECOND, 15 * SECOND), None);
+        assert_eq!(missed(10 * SECOND, 15 * SECOND + nanosecond), Some(5 * SECOND + nanosecond));
+        assert_eq!(missed(59 * SECOND, 60 * SECOND - nanosecond), None);
+        assert_eq!(missed(59 * SECOND, 60 * SECOND), Some(SECOND));
+        assert_eq!(missed(59 * SECOND, 59 * SECOND), None);
+    }
+
+    #[test]
+    fn a_trace_id_leaves_a_failure_what_it_is() {
+        let policy = Policy::default();
+        let failure = Failure {
+            error: Error::new(ErrorKind::Source, "it failed"),
+            ended: BEGAN,
+            fetch: 2,
+            back_off: Bounds::NEVER,
+            attempt: Attempt::None,
+        };
+        let later = BEGAN.later_by(100 * SECOND).wall;
+        let aged = |slot: Slot| slot.aged_to(&policy, later, None, BEGAN).expect("it is older");
+        let failed = aged(Slot::Failed(Some(stored()), Box::new(failure)));
+        assert_eq!(failed.failure().map(|it| it.fetch), Some(2));
+        assert!(aged(Slot::Ready(stored())).failure().is_none());
+    }
 }

@@ -156,3 +156,12 @@ async fn what_finds_no_room_beside_what_has_expired_shares_the_calls_after_it() 
     assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2], "{calls:?}");
     assert!(calls[0].contains(&"0".to_owned()), "{calls:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_expires_first_is_taken_along_first() {
+    for (ages, first) in [([60, 100, 90], "2"), ([60, 90, 100], "1")] {
+        let world = World::new(&ages, 2, Mode::OnDemand).await;
+        world.invoke(40 * SECOND).await;
+        assert_eq!(world.calls_since(2), [["0", first]]);
+    }
+}

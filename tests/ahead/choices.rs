@@ -1,7 +1,7 @@
 //! What a user may choose: to wait rather than call, to call rather than wait, or a fixed soft bound.
 
 use lambda_cache::testing::{Invocations, TestClock, TestSource};
-use lambda_cache::{Ahead, Builder, Cause, ErrorKind, Mode};
+use lambda_cache::{Ahead, Builder, Cause, Clock, ErrorKind, Mode};
 
 use crate::arrivals::Traffic;
 use crate::clairvoyant::clairvoyant;
@@ -135,6 +135,22 @@ async fn a_call_for_two_entries_is_made_for_the_one_that_is_known_to_need_it() {
         }
         assert_eq!(source.calls().len(), 2);
         assert_eq!(cache.status().entry("x").unwrap().cause, Some(Cause::Ahead));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_whose_source_has_said_that_it_will_change_before_its_max_age_is_not_refreshed_ahead()
+ {
+    for (lifetime, calls) in [(59, 1), (60, 2), (100, 2)] {
+        let (source, clock) = (TestSource::new(), TestClock::new());
+        source.set("x", "1");
+        source.set_valid_until(Some(clock.now().wall() + lifetime * SECOND));
+        let mut builder = Builder::new().clock(clock.clone()).mode(Mode::OnDemand).seed(1);
+        builder.add(source.entry("x"));
+        let cache = builder.spawn().await.unwrap();
+        clock.freeze(40 * SECOND);
+        Invocations::new(&cache, &clock).next().invoke().await.unwrap();
+        assert_eq!(source.calls().len(), calls, "{lifetime} s");
     }
 }
 

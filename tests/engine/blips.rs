@@ -236,3 +236,31 @@ async fn a_snapshot_that_waits_for_one_entry_begins_no_attempt_at_another_that_b
     let snapshot = snapshot.await.unwrap();
     assert!(snapshot.get::<String>(well).is_ok() && snapshot.get::<String>(failing).is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_been_answered_is_not_asked_for_again_when_others_are() {
+    let (source, clock) = (TestSource::new().batch_limit(1), TestClock::new());
+    let mut builder = builder(&clock);
+    for name in ["quick", "hangs"] {
+        source.set(name, "1");
+        builder.add(source.entry(name));
+    }
+    let cache = builder.spawn().await.unwrap();
+    let invocations = Invocations::new(&cache, &clock);
+    cache.invalidate(cache.key::<String>("quick").unwrap()).await.unwrap();
+    _ = cache.snapshot().await;
+    cache.invalidate(cache.key::<String>("hangs").unwrap()).await.unwrap();
+    source.behave(Behaviour::Hang);
+    let invocation = invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let waiting = cache.clone();
+    let snapshot = tokio::spawn(async move { drop(waiting.snapshot().await) });
+    settle().await;
+    let before = source.calls().len();
+    // The next invocation begins while the snapshot waits: it was frozen with its fetch.
+    clock.freeze(SECOND);
+    invocations.next().handler_begins().await.unwrap();
+    settle().await;
+    assert_eq!(source.calls().split_off(before), [["hangs"]]);
+    snapshot.abort();
+}

@@ -62,3 +62,23 @@ async fn a_refresh_is_a_span_and_an_invocation_an_event_that_say_what_happened()
         assert!(log.contains(part), "{log} lacks {part}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn spans_and_events_say_how_long_it_took_and_what_failed() {
+    let log = Log::listen();
+    let it = Fixture::new().await;
+    it.source.behave(Behaviour::Late(MINUTE / 600));
+    it.clock.freeze(50 * crate::fixture::SECOND);
+    it.invocations.next().invoke().await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(50 * crate::fixture::SECOND);
+    let invocation = it.invocations.next();
+    invocation.handler_begins().await.unwrap();
+    let (invoked, ended) = tokio::join!(invocation.invoke(), invocation.handler_ends());
+    invoked.and(ended).unwrap();
+    it.invocations.next().invoke().await.unwrap();
+    let log = log.text();
+    for part in [r#"outcome="unchanged" duration_ms=100.0"#, "refreshed=0 failed=1"] {
+        assert!(log.contains(part), "{log} lacks {part}");
+    }
+}
