@@ -144,3 +144,47 @@ impl State {
         chunks.flat_map(|chunk| chunk.slots.iter()).zip(&self.catalog.entries)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Version;
+    use crate::snapshot::Stored;
+
+    fn slot(number: usize) -> Slot {
+        Slot::Ready(Stored {
+            value: AnyValue::new(number),
+            version: Version::new(number),
+            began: Stamp { monotonic: 0, wall: 0 },
+            fetch: 1,
+            lifetime: None,
+        })
+    }
+
+    fn number(slots: &Slots, entry: usize) -> Option<usize> {
+        let stored = slots.get(entry)?.stored()?;
+        let ready = slots.chunk(entry)?.ready[entry % CHUNK].as_ref()?;
+        assert_eq!(ready.address(), stored.value.address());
+        stored.value.downcast_ref().copied()
+    }
+
+    #[test]
+    fn each_entry_has_its_own_slot_wherever_its_chunk_ends() {
+        for entries in [1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
+            let mut slots = Slots::new(&(0..entries).map(slot).collect::<Vec<_>>());
+            for entry in 0..entries {
+                assert_eq!(number(&slots, entry), Some(entry));
+            }
+            assert_eq!(number(&slots, entries), None);
+            let before = slots.clone();
+            for entry in 0..entries {
+                let replaced = slots.replace(entry, slot(entry + 1_000));
+                assert_eq!(replaced.stored().map(|it| it.value.downcast_ref()), Some(Some(&entry)));
+            }
+            for entry in 0..entries {
+                assert_eq!(number(&slots, entry), Some(entry + 1_000));
+                assert_eq!(number(&before, entry), Some(entry), "a clone is not changed");
+            }
+        }
+    }
+}

@@ -52,7 +52,7 @@ pub(crate) enum Verdict<'a> {
     ServeStale(&'a Stored),
     /// The error of the last fetch.
     Refuse(&'a Failure),
-    /// Nothing: the entry is lazy, and a snapshot does not load it.
+    /// Nothing: the entry is lazy, and no read of it alone has begun.
     NotRequested,
     /// Nothing yet: a fetch must end first.
     Wait,
@@ -78,7 +78,7 @@ impl Slot {
                 }
                 _ => Verdict::Refuse(failure),
             },
-            Self::NotRequested if read.kind == ReadKind::Snapshot => Verdict::NotRequested,
+            Self::NotRequested => Verdict::NotRequested,
             _ => Verdict::Wait,
         }
     }
@@ -156,5 +156,59 @@ impl Failure {
     /// and where no invocation is known, since a new invocation would allow an attempt.
     fn answers_while_backing_off(&self, turn: Turn) -> bool {
         turn.0.is_none() || self.is_throttled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Version;
+    use crate::error::{Error, ErrorKind};
+    use crate::snapshot::AnyValue;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BEGAN: Stamp = Stamp { monotonic: 0, wall: 1_000_000_000_000_000_000 };
+    /// No invocation is known, or one that began after the fetch that failed, or before it.
+    const NO_TURN: Turn = Turn(None);
+    const LATER_TURN: Turn = Turn(Some(2));
+    const ITS_TURN: Turn = Turn(Some(1));
+
+    /// The second fetch failed, at `failed`; the first had brought a value.
+    fn failing(kind: ErrorKind, attempt: Attempt) -> (Slot, Bounds, Bounds) {
+        let stored = Stored {
+            value: AnyValue::new(()),
+            version: Version::new("1"),
+            began: BEGAN,
+            fetch: 1,
+            lifetime: None,
+        };
+        let failed = BEGAN.later_by(50 * SECOND);
+        let back_off = Bounds::of(failed, 5 * SECOND);
+        let error = Error::new(kind, "it failed");
+        let failure = Failure { error, ended: failed, fetch: 2, back_off, attempt };
+        let fresh = stored.fresh(&Policy::default());
+        (Slot::Failed(Some(stored), Box::new(failure)), back_off, fresh)
+    }
+
+    #[test]
+    fn a_failing_entry_slows_snapshots_down_only_while_they_would_wait_for_it() {
+        let policy = Policy::default();
+        let source = ErrorKind::Source;
+        let of = |kind, attempt, turn| failing(kind, attempt).0.bounds(&policy, turn);
+        let (_, back_off, fresh) = failing(source, Attempt::None);
+        // Reads wait for an attempt of this turn once the value has expired ...
+        assert_eq!(of(source, Attempt::None, LATER_TURN), back_off.and(fresh));
+        assert_eq!(of(source, Attempt::Running(3), LATER_TURN), fresh);
+        // ... and not if that has failed, has become slow, or is not to be made.
+        assert_eq!(of(source, Attempt::None, ITS_TURN), back_off);
+        assert_eq!(of(source, Attempt::None, NO_TURN), back_off);
+        assert_eq!(of(ErrorKind::Throttled, Attempt::None, LATER_TURN), back_off);
+        assert_eq!(of(source, Attempt::Running(3), ITS_TURN), Bounds::ALWAYS);
+        assert_eq!(of(source, Attempt::Slow(3), LATER_TURN), Bounds::ALWAYS);
+        // What every read fetches is never vouched for.
+        let every_read = Policy { max_age: Some(Duration::ZERO), ..policy };
+        for attempt in [Attempt::None, Attempt::Running(3), Attempt::Slow(3)] {
+            assert_eq!(failing(source, attempt).0.bounds(&every_read, ITS_TURN), Bounds::NEVER);
+        }
     }
 }

@@ -557,3 +557,19 @@ async fn a_fetch_that_a_reader_began_in_spite_of_a_pause_is_not_held_for_when_th
     assert_eq!(it.source.in_flight(), 0);
     assert_eq!(it.clock.now().monotonic(), before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_success_between_two_cancellations_makes_the_second_pause_as_short_as_the_first() {
+    let it = Fixture::new().await;
+    for _ in 0..2 {
+        it.source.behave(Behaviour::Hang);
+        it.clock.freeze(50 * SECOND);
+        let calls = it.calls();
+        it.invocations.next().invoke().await.unwrap();
+        assert_eq!((it.calls(), it.source.in_flight()), (calls + 1, 0));
+        it.source.behave(Behaviour::Answer);
+        it.clock.freeze(3 * SECOND / 2);
+        it.invocations.next().invoke().await.unwrap();
+        assert_eq!(it.calls(), calls + 2);
+    }
+}

@@ -113,6 +113,28 @@ async fn while_fetches_fail_a_value_may_be_served_stale_and_its_age_is_true() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_each_invocation_of_an_outage_a_read_waits_for_one_attempt_before_it_gets_what_is_stale()
+{
+    let it = Fixture::with(|memo| memo.stale_if_error(60 * MINUTE)).await;
+    it.get("x").await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Timeout));
+    it.clock.freeze(2 * MINUTE);
+    for attempts in 1..4 {
+        let invocation = it.invocations.next();
+        invocation.handler_begins().await.unwrap();
+        for _ in 0..3 {
+            assert!(it.memo.get("x".to_owned()).await.unwrap().is_stale());
+        }
+        assert_eq!(it.calls(), 1 + attempts);
+        invocation.handler_ends().await.unwrap();
+    }
+    it.source.behave(Behaviour::Answer);
+    it.source.set("x", "2");
+    it.invocations.next().handler_begins().await.unwrap();
+    assert_eq!(it.get("x").await.unwrap(), "2", "the first invocation after it is well");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_that_every_read_fetches_may_still_be_served_while_fetches_fail() {
     let it = Fixture::with(|memo| memo.max_age(Duration::ZERO).stale_if_error(MINUTE)).await;
     it.get("x").await.unwrap();
