@@ -111,15 +111,6 @@ where
     }
 }
 
-/// A new attempt is not slow yet.
-fn restarted(progress: &mut Progress) -> bool {
-    let slow = matches!(progress, Progress::Slow);
-    if slow {
-        *progress = Progress::Pending;
-    }
-    slow
-}
-
 impl<K, V> MemoCore<K, V>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
@@ -173,7 +164,13 @@ where
     ) -> Vec<(Option<Stored>, Result<crate::sources::Fetched<V>, Error>)> {
         // What is revalidated is what is stored now: it may be displaced meanwhile.
         let stored = |ticket: &Arc<Ticket<K>>| {
-            ticket.progress.send_if_modified(restarted);
+            // A new attempt is not slow yet. That is nothing to wake readers for.
+            ticket.progress.send_if_modified(|progress| {
+                if matches!(progress, Progress::Slow) {
+                    *progress = Progress::Pending;
+                }
+                false
+            });
             self.store.peek(&ticket.key).and_then(|state| state.slot.stored().cloned())
         };
         let (stored, wishes) = blocking(|| {

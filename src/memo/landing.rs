@@ -106,7 +106,8 @@ where
         let lifetime = freshness::lifetime(asked.began, fetched.valid_until);
         let (answer, value): (Answer, AnyValue) = match (fetched.answer, stored) {
             (Answered::Unchanged, None) => {
-                let message = "it says \"unchanged\", but no version was asked about";
+                let what = &self.config.definition.source;
+                let message = format!("{what} says \"unchanged\", but no version was asked about");
                 return Err(Error::new(ErrorKind::Source, message));
             }
             (Answered::Unchanged, Some(stored)) => {

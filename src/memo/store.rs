@@ -267,4 +267,17 @@ mod tests {
         let grown = resident_kb().saturating_sub(full);
         assert!(store.len() <= 10_000 && grown < 2048, "{} keys, {grown} kB more", store.len());
     }
+
+    #[test]
+    fn a_bound_that_few_keys_share_is_not_divided() {
+        let bound = |entries: usize, bytes| Bound::<u64> {
+            entries: NonZero::new(entries).expect("not zero"),
+            bytes,
+        };
+        let shards = [1, KEYS_PER_SHARD, 2 * KEYS_PER_SHARD, 16 * KEYS_PER_SHARD, usize::MAX]
+            .map(|entries| bound(entries, None).shards());
+        assert_eq!(shards, [1, 1, 2, 16, 16]);
+        let bytes = BytesBound { most: NonZero::<u64>::MAX, weigh: Arc::new(|_, _| 1) };
+        assert_eq!(bound(usize::MAX, Some(bytes)).shards(), 1);
+    }
 }

@@ -35,12 +35,6 @@ pub(super) struct Ticket<K> {
     pub(super) progress: watch::Sender<Progress>,
 }
 
-impl<K> Ticket<K> {
-    fn has_landed(&self) -> bool {
-        matches!(*self.progress.borrow(), Progress::Landed(_))
-    }
-}
-
 /// A reader that waits at a ticket.
 pub(super) struct Waiter {
     pub(super) ticket: u64,
@@ -87,8 +81,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     /// when it was to be removed.
     fn of_key(&self, key: &K) -> Option<Arc<Ticket<K>>> {
         let ticket = self.of_key.get(key)?;
-        let ends = ticket.has_landed() || !self.by_number.contains_key(&ticket.number);
-        (!ends).then(|| Arc::clone(ticket))
+        self.by_number.contains_key(&ticket.number).then(|| Arc::clone(ticket))
     }
 
     pub(super) fn get(&self, number: u64) -> Option<Arc<Ticket<K>>> {
@@ -98,9 +91,7 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
     /// Ends a ticket.
     pub(super) fn remove(&mut self, number: u64) -> Option<Arc<Ticket<K>>> {
         let ticket = self.by_number.remove(&number)?;
-        if self.of_key.get(&ticket.key).is_some_and(|of_key| of_key.number == number) {
-            self.of_key.remove(&ticket.key);
-        }
+        self.of_key.remove(&ticket.key);
         Some(ticket)
     }
 
@@ -136,5 +127,38 @@ impl<K: Clone + Eq + Hash> Tickets<K> {
         self.of_key.insert(ticket.key.clone(), Arc::clone(&ticket));
         self.by_number.insert(ticket.number, Arc::clone(&ticket));
         ticket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_so_many_tickets_are_for_keys_that_are_only_due() {
+        let mut tickets = Tickets::new();
+        let numbers: Vec<_> = (0..MOST_AHEAD).filter_map(|key| tickets.ahead(&key)).collect();
+        assert_eq!(numbers.len(), MOST_AHEAD);
+        assert!(tickets.ahead(&MOST_AHEAD).is_none());
+        // Readers get theirs all the same.
+        _ = tickets.join(&MOST_AHEAD);
+        for (number, _) in numbers {
+            tickets.remove(number);
+        }
+        assert!(tickets.ahead(&0).is_some());
+        assert!(tickets.ahead(&0).is_none(), "it has one");
+        assert_eq!((tickets.of_key.len(), tickets.by_number.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_lost_ticket_is_replaced_by_the_next_read_of_its_key() {
+        let mut tickets = Tickets::new();
+        let lost = tickets.join(&1).ticket;
+        tickets.lose(lost);
+        let ticket = tickets.join(&1).ticket;
+        assert_ne!(ticket, lost);
+        assert_eq!(tickets.join(&1).ticket, ticket);
+        tickets.remove(ticket);
+        assert!(tickets.of_key.is_empty() && tickets.by_number.is_empty());
     }
 }

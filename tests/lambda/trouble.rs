@@ -88,12 +88,14 @@ fn connections_that_keep_closing_end_the_process() {
         |lambda| lambda,
         |it| async move {
             let (_cache, main) = it.start().await;
+            let asked = it.lambda.counts().extensions_asked;
             for _ in 0..10 {
                 it.lambda.fail_next("lambda-cache", Fault::Close);
             }
             let ended = tokio::time::timeout(5 * SECOND, main).await.expect("it ends");
             let error = ended.unwrap().unwrap_err().to_string();
             assert!(error.contains("cannot go on"), "{error}");
+            assert_eq!(it.lambda.counts().extensions_asked - asked, 5, "it has asked again");
         },
     );
 }

@@ -192,6 +192,21 @@ async fn a_reader_of_a_failing_key_waits_no_longer_for_an_attempt_that_was_begun
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_an_attempt_hangs_a_read_gets_what_is_stale_after_a_moment() {
+    let it = Fixture::with(|memo| memo.stale_if_error(60 * MINUTE)).await;
+    it.get("x").await.unwrap();
+    it.source.behave(Behaviour::Fail(ErrorKind::Source));
+    it.clock.freeze(2 * MINUTE);
+    it.invocations.next().handler_begins().await.unwrap();
+    assert!(it.memo.get("x".to_owned()).await.unwrap().is_stale());
+    it.source.behave(Behaviour::Hang);
+    it.invocations.next().handler_begins().await.unwrap();
+    let begun = tokio::time::Instant::now();
+    assert!(it.memo.get("x".to_owned()).await.unwrap().is_stale());
+    assert!(begun.elapsed() <= SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_its_keys_error_and_a_fetch_that_hangs_times_out() {
     let it = Fixture::new().await;
     it.source.behave(Behaviour::Panic);

@@ -37,6 +37,8 @@ enum Odd {
     PlanLeavesOut,
     AnswersTooFew,
     UnchangedForNothing,
+    /// It never says "unchanged": it answers in full, with this version.
+    InFull(u64),
 }
 
 impl Source for Doubles {
@@ -59,9 +61,13 @@ impl Source for Doubles {
             tokio::time::sleep(SECOND).await;
             let odd = *self.odd.lock().unwrap();
             let answer = |wanted: Wanted<Number>| {
+                let double = 2 * wanted.request.0;
+                if let Some(Odd::InFull(version)) = odd {
+                    return Ok(Fetched::current(double + version, Some(Version::new(version))));
+                }
                 Ok(match wanted.held {
                     None if odd == Some(Odd::UnchangedForNothing) => Fetched::unchanged(),
-                    None => Fetched::current(2 * wanted.request.0, Some(Version::new("only"))),
+                    None => Fetched::current(double, Some(Version::new("only"))),
                     Some(_) => Fetched::unchanged(),
                 })
             };
@@ -179,6 +185,18 @@ async fn an_unchanged_value_is_kept_and_its_age_renewed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_in_full_changes_the_value_only_if_its_version_is_another() {
+    let it = Batches::new().await;
+    let mut held = Vec::new();
+    for version in [1, 1, 2] {
+        *it.source.odd.lock().unwrap() = Some(Odd::InFull(version));
+        held.push(it.memo.refresh(7).await.unwrap().into_inner());
+    }
+    assert!(Arc::ptr_eq(&held[0], &held[1]));
+    assert_eq!([*held[1], *held[2]], [15, 16]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_displaced_while_it_is_revalidated_is_not_lost() {
     let mut it = Batches::new().await;
     let doubled = Doubled(Arc::clone(&it.source));
@@ -209,6 +227,17 @@ async fn a_source_that_does_wrong_fails_its_keys_and_nothing_else() {
         *it.source.odd.lock().unwrap() = None;
         let values = it.get([1, 2]).await;
         assert_eq!([values[&1], values[&2]], [Ok(2), Ok(4)], "after {odd:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_says_what_was_asked_of_the_source() {
+    for odd in [Odd::UnchangedForNothing, Odd::AnswersTooFew] {
+        let it = Batches::new().await;
+        *it.source.odd.lock().unwrap() = Some(odd);
+        let (one, two) = tokio::join!(it.memo.get(1), it.memo.get(2));
+        let error = [one.err(), two.err()].into_iter().flatten().next().expect("one failed");
+        assert!(error.to_string().contains("test:BatchGet"), "{odd:?}: {error}");
     }
 }
 
