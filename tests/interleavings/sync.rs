@@ -100,10 +100,6 @@ pub(crate) mod watch {
             Receiver { shared: Arc::clone(&self.0), seen: lock(&self.0).changes }
         }
 
-        pub(crate) fn borrow(&self) -> Ref<T> {
-            Ref(lock(&self.0).value.clone())
-        }
-
         pub(crate) fn send_replace(&self, value: T) -> T {
             let mut before = value;
             self.send_if_modified(|now| {
