@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lambda_cache::testing::{Invocations, TestClock, TestRequest, TestSource};
+use lambda_cache::testing::{Invocations, TestClock, TestInvocation, TestRequest, TestSource};
 use lambda_cache::{Builder, Cache, Key, Mode, sources::Entry};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +53,13 @@ impl Fixture {
     pub(crate) fn calls(&self) -> usize {
         self.source.calls().len()
     }
+}
+
+/// An invocation whose handler does nothing, begins before INVOKE comes, and tells when it has ended.
+pub(crate) async fn pass(invocation: TestInvocation) {
+    invocation.handler_begins().await.unwrap();
+    let (invoked, ended) = tokio::join!(invocation.invoke(), invocation.handler_ends());
+    invoked.and(ended).unwrap();
 }
 
 /// A repeatable cache in an environment that freezes.
