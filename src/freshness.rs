@@ -375,6 +375,16 @@ mod tests {
     }
 
     #[test]
+    fn a_wall_clock_is_believed_as_long_as_slewing_explains_how_far_it_is_behind() {
+        let now = after(30, 30);
+        let behind = |nanoseconds| Stamp { wall: now.wall - slack(MINUTE) - nanoseconds, ..now };
+        assert_eq!(age(BEGAN, behind(0), MINUTE), Some(MINUTE / 2));
+        assert!(Bounds::of(BEGAN, MINUTE).admits(behind(0)));
+        assert_eq!(age(BEGAN, behind(1), MINUTE), None);
+        assert!(!Bounds::of(BEGAN, MINUTE).admits(behind(1)));
+    }
+
+    #[test]
     fn a_wall_clock_before_the_requests_start_proves_nothing_however_little_it_is() {
         let now = Stamp { wall: BEGAN.wall - 1, ..BEGAN };
         assert_eq!(age(BEGAN, now, MINUTE), None);

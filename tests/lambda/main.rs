@@ -3,6 +3,7 @@
 
 mod external;
 mod fixture;
+mod layer;
 mod managed;
 mod orders;
 mod responses;

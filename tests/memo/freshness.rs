@@ -71,6 +71,7 @@ async fn a_forced_refresh_is_fresh_at_once_and_an_invalidated_key_is_gone() {
     assert_eq!(*it.memo.refresh("x".to_owned()).await.unwrap(), "2");
     assert_eq!(it.get("x").await.unwrap(), "2");
     it.source.set("x", "3");
+    assert!(!it.memo.is_empty());
     it.memo.invalidate("x".to_owned()).await.unwrap();
     assert!(it.memo.is_empty());
     assert_eq!(it.get("x").await.unwrap(), "3");
