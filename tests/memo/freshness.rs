@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lambda_cache::Clock;
 use lambda_cache::testing::{Behaviour, kill_refresher};
 use lambda_cache::{ErrorKind, Mode};
 
