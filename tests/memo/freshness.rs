@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use lambda_cache::Clock;
 use lambda_cache::testing::{Behaviour, kill_refresher};
-use lambda_cache::{ErrorKind, Mode};
+use lambda_cache::{Clock, ErrorKind, Mode};
 
 use crate::fixture::{Fixture, MINUTE, SECOND, settle};
 
