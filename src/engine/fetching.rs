@@ -69,7 +69,7 @@ impl Engine {
                 entries().map(due).fold(Bounds::ALWAYS, Bounds::and),
                 entries().map(end).fold(Bounds::ALWAYS, Bounds::and),
             ),
-            Stage::Planning { .. } | Stage::InFlight { .. } | Stage::Landing(_) => {
+            Stage::Planning { .. } | Stage::InFlight { .. } | Stage::Landing => {
                 (Bounds::ALWAYS, Bounds::ALWAYS)
             }
         };

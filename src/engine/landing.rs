@@ -208,8 +208,11 @@ impl Engine {
         let definition = self.board.definition(entry);
         let fetching = self.units.request(definition.request);
         tracing::warn!(entry = %definition.name, %error, "refresh failed");
-        let pause = freshness::back_off(fetching.failures, fetching.jitter);
+        let first = freshness::first_back_off(error.kind());
+        let pause = freshness::back_off(first, fetching.failures, fetching.jitter);
+        let before = self.board.slot(entry).failure().map(|it| it.streak);
         Failure {
+            streak: before.unwrap_or_default().and(&error),
             error,
             ended: now,
             fetch: asked.number,
@@ -254,7 +257,7 @@ impl Engine {
         let units: Vec<Unit> = landed.iter().map(|&ticket| Unit::Ticket(ticket)).collect();
         let job = self.begin_job(JobKind::Land, units.clone());
         for unit in units {
-            self.units.set_stage(unit, Stage::Landing(job));
+            self.units.set_stage(unit, Stage::Landing);
         }
         let pace = self.pace_of_keys(memo);
         let landing = Landing { asked, now, rhythm: Rhythm { pace, jitter, distance } };
@@ -266,9 +269,7 @@ impl Engine {
         match job.kind {
             JobKind::Land => {
                 for unit in job.units {
-                    if let Unit::Ticket(ticket) = unit
-                        && self.units.get(unit).map(|it| it.stage) == Some(Stage::Landing(id))
-                    {
+                    if let Unit::Ticket(ticket) = unit {
                         self.units.remove(ticket);
                     }
                 }

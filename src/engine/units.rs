@@ -46,7 +46,7 @@ pub(crate) enum Stage {
         asked: Asked,
     },
     /// Its memo is storing the value.
-    Landing(JobId),
+    Landing,
 }
 
 /// Who waits for a unit.
@@ -117,7 +117,7 @@ impl Fetching {
     pub(crate) fn job(&self) -> Option<JobId> {
         match self.stage {
             Stage::Planning { job, .. } | Stage::InFlight { job, .. } => Some(job),
-            Stage::Idle | Stage::Queued(_) | Stage::Landing(_) => None,
+            Stage::Idle | Stage::Queued(_) | Stage::Landing => None,
         }
     }
 

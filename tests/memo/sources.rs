@@ -194,6 +194,7 @@ async fn an_answer_in_full_changes_the_value_only_if_its_version_is_another() {
     }
     assert!(Arc::ptr_eq(&held[0], &held[1]));
     assert_eq!([*held[1], *held[2]], [15, 16]);
+    assert_eq!(it.calls().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -164,7 +164,8 @@ fn refused(error: ApiErrorType) -> FetchError {
         "InternalServiceError" => single!(InternalServiceError),
         _ => Single::generic(metadata),
     };
-    FetchError::new(kind_of(&code), cause)
+    let failure = FetchError::new(kind_of(&code), cause);
+    if code == "InternalServiceError" { failure } else { failure.lasting() }
 }
 
 /// Forbids the SDK to retry a throttled batch, which would take seconds: single calls are faster.
