@@ -4,7 +4,6 @@ mod builder;
 #[cfg(all(test, feature = "shuttle"))]
 #[path = "../tests/interleavings/cache.rs"]
 pub(crate) mod interleavings;
-mod load;
 mod read;
 mod versions;
 

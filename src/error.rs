@@ -25,8 +25,6 @@ struct Inner {
     age: Option<AgeReport>,
     cause: Option<SharedError>,
     others: Vec<Error>,
-    /// Another attempt would fail in the same way.
-    lasts: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +98,6 @@ impl Error {
             age: None,
             cause: None,
             others: Vec::new(),
-            lasts: false,
         }))
     }
 
@@ -111,16 +108,6 @@ impl Error {
 
     pub(crate) fn entry_named(self, name: &Arc<str>) -> Self {
         self.with(|inner| inner.entry = Some(Arc::clone(name)))
-    }
-
-    /// The same failure, if what the source says is no matter of time.
-    pub(crate) fn lasting(self) -> Self {
-        self.with(|inner| inner.lasts = true)
-    }
-
-    /// The same failure, with more about what was tried.
-    pub(crate) fn noting(self, note: &str) -> Self {
-        self.with(|inner| inner.message.push_str(note))
     }
 
     pub(crate) fn caused_by(self, cause: SharedError) -> Self {
@@ -151,16 +138,6 @@ impl Error {
     /// told.
     pub fn age(&self) -> Option<Duration> {
         self.0.age.and_then(|report| report.age)
-    }
-
-    /// Whether another attempt may succeed although nobody changes anything: the source throttles, did
-    /// not answer in time, or is in trouble.
-    pub fn is_transient(&self) -> bool {
-        match self.0.kind {
-            ErrorKind::Throttled | ErrorKind::Timeout => true,
-            ErrorKind::Source => !self.0.lasts,
-            _ => false,
-        }
     }
 
     /// The single failures this error stands for: every entry that failed at init.

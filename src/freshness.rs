@@ -6,7 +6,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::{Stamp, duration, nanos};
-use crate::error::ErrorKind;
 
 /// How far the wall clock may fall behind the monotonic one and still be believed: the time between
 /// the two readings of one stamp, ...
@@ -305,27 +304,15 @@ pub(crate) fn frozen_after(timeout: Duration) -> Duration {
 
 /// Longer than any environment lives.
 const LONGEST_SOFT_AGE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// The longest pause after one failure, ...
-pub(crate) const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
-/// ... and after throttling. A thousand environments that the service turns away ask less often so, and all
-/// that it can serve are served all the same (tests/storm.rs).
-const FIRST_BACK_OFF_IF_THROTTLED: Duration = Duration::from_secs(1);
+const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts.
 pub(crate) const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// The longest pause after one failure of this kind.
-pub(crate) fn first_back_off(kind: ErrorKind) -> Duration {
-    match kind {
-        ErrorKind::Throttled => FIRST_BACK_OFF_IF_THROTTLED,
-        _ => FIRST_BACK_OFF,
-    }
-}
-
 /// How long to wait after so many failures in a row: exponential with full jitter (`jitter` in
 /// 0..1), at most half a minute.
-pub(crate) fn back_off(first: Duration, failures: u32, jitter: f64) -> Duration {
+pub(crate) fn back_off(failures: u32, jitter: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (first * 2u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(jitter)
+    (FIRST_BACK_OFF * 2u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(jitter)
 }
 
 /// How long after a failure or a cancellation the next invocation may try again. Without this a busy
@@ -517,13 +504,10 @@ mod tests {
 
     #[test]
     fn back_off_doubles_up_to_half_a_minute() {
-        let first = first_back_off(ErrorKind::Source);
-        assert_eq!(back_off(first, 1, 1.0), Duration::from_millis(200));
-        assert_eq!(back_off(first, 3, 1.0), Duration::from_millis(800));
-        assert_eq!(back_off(first, u32::MAX, 1.0), LONGEST_BACK_OFF);
-        assert_eq!(back_off(first, 3, 0.0), Duration::ZERO);
-        let throttled = first_back_off(ErrorKind::Throttled);
-        assert_eq!(back_off(throttled, 2, 1.0), Duration::from_secs(2));
+        assert_eq!(back_off(1, 1.0), Duration::from_millis(200));
+        assert_eq!(back_off(3, 1.0), Duration::from_millis(800));
+        assert_eq!(back_off(u32::MAX, 1.0), LONGEST_BACK_OFF);
+        assert_eq!(back_off(3, 0.0), Duration::ZERO);
     }
 
     #[test]

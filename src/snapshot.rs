@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::freshness::Policy;
 
 pub(crate) use cell::{Publisher, Reader, RefresherStatus, WaitCount, Waiters, Waiting};
-pub(crate) use slot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot, Stored, Streak};
+pub(crate) use slot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot, Stored};
 pub(crate) use state::{Catalog, Slots, State};
 pub(crate) use verdict::{Look, Read, ReadKind, Turn, Verdict};
 

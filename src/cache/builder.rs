@@ -3,7 +3,7 @@
 use std::any::TypeId;
 use std::collections::HashSet;
 use std::fmt;
-
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,13 +13,13 @@ use aws_types::SdkConfig;
 
 use super::Cache;
 use crate::clock::{Clock, Clocks, SystemClock};
-use crate::engine::{Engine, Plan, Settings};
+use crate::engine::{Cause, Engine, Plan, Settings};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::{self, Ahead};
 use crate::mode::Mode;
 use crate::refresher::{Refresher, Tools};
-use crate::snapshot::{Catalog, Publisher, Slot, Waiters};
+use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot, Waiters};
 #[cfg(feature = "aws")]
 use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
@@ -157,12 +157,7 @@ impl Builder {
         Ok((definition, erase_decode::<D, T>(entry.decode)))
     }
 
-    /// How long init may take. Until then it tries again what fails for the moment: what is throttled,
-    /// times out, or meets a source in trouble ([`Error::is_transient`]), after pauses of random length
-    /// that grow. So an environment that starts in a storm of others starts when the service has time for
-    /// it. What fails for good, such as a name that does not exist, ends init at once.
-    ///
-    /// Lambda gives on-demand functions 10 seconds. Defaults to 8 seconds.
+    /// How long init may take. Lambda gives on-demand functions 10 seconds. Defaults to 8 seconds.
     pub fn init_deadline(mut self, deadline: Duration) -> Self {
         self.init_deadline = deadline;
         self
@@ -225,9 +220,8 @@ impl Builder {
     /// # Errors
     ///
     /// [`ErrorKind::Declaration`] if anything was declared wrongly, before any request is made;
-    /// [`ErrorKind::Init`] if an entry could not be fetched, or not before the
-    /// [init deadline](Self::init_deadline). Either names every entry that is at fault ([`Error::others`]),
-    /// and the latter says how often it was tried and throttled.
+    /// [`ErrorKind::Init`] if an entry could not be fetched, or not before the init deadline. Either
+    /// names every entry that is at fault ([`Error::others`]).
     ///
     /// # Cancel safety
     ///
@@ -307,6 +301,50 @@ impl Builder {
                 self.errors.push(error.entry_named(name));
             }
         }
+    }
+}
+
+impl Cache {
+    /// Has every entry fetched, and waits until those that init needs have been, or have failed.
+    pub(crate) async fn load(&self, deadline: Duration) -> Result<(), Error> {
+        let read = Read { kind: ReadKind::Snapshot, after: 0 };
+        let mut asked = false;
+        let all = self.wait(None, read, Cause::Init, |state, _| {
+            let needed = |(_, it): &(_, &Definition)| it.loading == Loading::AtInit;
+            let mut entries = state.entries().filter(needed);
+            let missing = entries.any(|(slot, _)| matches!(slot, Slot::Empty));
+            // Even if init waits for nothing, background entries must be started.
+            let begins = !std::mem::replace(&mut asked, true);
+            if missing || begins { ControlFlow::Continue(missing) } else { ControlFlow::Break(()) }
+        });
+        let in_time = tokio::time::timeout(deadline, all).await;
+        let state = self.refresher.reader().load();
+        let late = || {
+            let message = format!("it was not fetched within the init deadline of {deadline:?}");
+            Error::new(ErrorKind::Timeout, message)
+        };
+        let failed: Vec<Error> = state
+            .entries()
+            .filter(|(_, definition)| definition.loading == Loading::AtInit)
+            .filter_map(|(slot, definition)| {
+                let error = match (slot, &in_time) {
+                    (Slot::Failed(_, failure), _) => failure.error.clone(),
+                    (Slot::Empty, Ok(Err(stopped))) => stopped.clone(),
+                    (Slot::Empty, _) => late(),
+                    _ => return None,
+                };
+                Some(error.entry_named(&definition.name))
+            })
+            .collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let message = format!(
+            "{} of {} entries could not be loaded:",
+            failed.len(),
+            state.catalog.entries.len()
+        );
+        Err(Error::several(ErrorKind::Init, message, failed))
     }
 }
 

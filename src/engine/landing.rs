@@ -208,11 +208,8 @@ impl Engine {
         let definition = self.board.definition(entry);
         let fetching = self.units.request(definition.request);
         tracing::warn!(entry = %definition.name, %error, "refresh failed");
-        let first = freshness::first_back_off(error.kind());
-        let pause = freshness::back_off(first, fetching.failures, fetching.jitter);
-        let before = self.board.slot(entry).failure().map(|it| it.streak);
+        let pause = freshness::back_off(fetching.failures, fetching.jitter);
         Failure {
-            streak: before.unwrap_or_default().and(&error),
             error,
             ended: now,
             fetch: asked.number,

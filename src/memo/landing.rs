@@ -138,26 +138,28 @@ where
         }
         let before = self.store.peek(&ticket.key);
         let stored = before.as_ref().map_or(&Slot::Empty, |before| &before.slot);
-        let (slot, weight) = match came {
+        let (slot, weight, failures) = match came {
             Ok(Weighed { answer, weight, lifetime }) => {
                 self.counts.refreshed();
                 // What was asked about may have been displaced since.
                 let confirmed = asked.map_or(Slot::Empty, Slot::Ready);
                 let slot = confirmed.after(landing.asked, answer, lifetime);
-                (slot.unwrap_or(Slot::Empty), weight)
+                (slot.unwrap_or(Slot::Empty), weight, 0)
             }
             Err(error) => {
                 self.counts.failed();
-                let failure = self.failure(stored, error, landing);
+                let failures = before.as_ref().map_or(0, |before| before.failures);
+                let failures = failures.saturating_add(1);
+                let failure = self.failure(stored.stored(), error, failures, landing);
                 let answer = Answer::Failed(Box::new(failure));
                 let weight = before.as_ref().map(|before| before.weight);
                 let weight = weight.unwrap_or_else(|| bound.weight(&ticket.key, None));
                 let slot = stored.after(landing.asked, answer, None);
-                (slot.unwrap_or(Slot::Empty), weight)
+                (slot.unwrap_or(Slot::Empty), weight, failures)
             }
         };
         let state = KeyState::new(slot, weight, &definition.policy, landing);
-        let state = Arc::new(state.following(before.as_deref()));
+        let state = Arc::new(state.following(before.as_deref(), failures));
         let mut removed = if self.is_worth_keeping(&state.slot) {
             self.store.put(ticket.key.clone(), Arc::clone(&state))
         } else {
@@ -178,7 +180,7 @@ where
     fn land_panic(&self, ticket: &Ticket<K>, landing: Landing) {
         self.counts.failed();
         let error = Error::new(ErrorKind::Panic, "the key's `Clone`, `Eq` or `Hash` panicked");
-        let failure = self.failure(&Slot::Empty, error, landing);
+        let failure = self.failure(None, error, 1, landing);
         let slot = Slot::Failed(None, Box::new(failure));
         let state = KeyState::new(slot, 0, &self.config.definition.policy, landing);
         let landed = Landed { state: Arc::new(state), began: landing.asked.began };
@@ -186,20 +188,21 @@ where
         ticket.progress.send_replace(Progress::Landed(landed));
     }
 
-    /// What follows from a failed fetch of a key. While there is a value to serve meanwhile, it backs off.
-    fn failure(&self, before: &Slot, error: Error, landing: Landing) -> Failure {
+    /// The failure of a key's fetch. While there is a value to serve meanwhile, it backs off.
+    fn failure(
+        &self,
+        stored: Option<&Stored>,
+        error: Error,
+        failures: u32,
+        landing: Landing,
+    ) -> Failure {
         let MemoConfig { definition, cache_errors_for, .. } = &self.config;
         let Landing { asked, now, rhythm } = landing;
-        let streak = before.failure().map(|it| it.streak).unwrap_or_default().and(&error);
-        let first = freshness::first_back_off(error.kind());
-        let pause = freshness::back_off(first, streak.failures, rhythm.jitter);
-        let back_off = Bounds::of(now, pause);
-        let stored = before.stored();
+        let back_off = Bounds::of(now, freshness::back_off(failures, rhythm.jitter));
         let servable = stored.map_or(Bounds::NEVER, |stored| stored.stale(&definition.policy));
         let kept = Bounds::of(now, *cache_errors_for);
         let back_off = if kept.admits(now) { kept } else { back_off.and(servable) };
-        let (fetch, attempt) = (asked.number, Attempt::None);
-        Failure { error, ended: now, fetch, back_off, attempt, streak }
+        Failure { error, ended: now, fetch: asked.number, back_off, attempt: Attempt::None }
     }
 
     /// Whether a later read can be served from it.

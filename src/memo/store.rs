@@ -158,6 +158,8 @@ pub(super) struct KeyState {
     pub(super) slot: Slot,
     /// The share of the memo's bound that it takes.
     pub(super) weight: u64,
+    /// Failures in a row.
+    pub(super) failures: u32,
     /// When a trace id last made the value look older.
     pub(super) aged: Option<Stamp>,
     /// The fetch that brought it.
@@ -186,6 +188,7 @@ impl KeyState {
         let due = |stored: &Stored| stored.due(policy, landing.rhythm);
         Self {
             weight,
+            failures: 0,
             aged: None,
             landing,
             fresh: stored.map_or(Bounds::NEVER, |stored| stored.fresh(policy)),
@@ -196,9 +199,9 @@ impl KeyState {
         }
     }
 
-    /// Carries over what outlasts a fetch: when a trace id last acted.
-    pub(super) fn following(self, before: Option<&Self>) -> Self {
-        Self { aged: before.and_then(|before| before.aged), ..self }
+    /// Carries over what outlasts a fetch: failures in a row, and when a trace id last acted.
+    pub(super) fn following(self, before: Option<&Self>, failures: u32) -> Self {
+        Self { failures, aged: before.and_then(|before| before.aged), ..self }
     }
 
     /// The value, if it is fresh.
@@ -216,8 +219,8 @@ impl KeyState {
     /// The state after a trace id made the value look older.
     pub(super) fn aged(&self, older: Slot, policy: &Policy, now: Stamp) -> Self {
         let older = Self::new(older, self.weight, policy, self.landing);
-        let Self { pause, cancelled, .. } = *self;
-        Self { pause, cancelled, aged: Some(now), ..older }
+        let Self { failures, pause, cancelled, .. } = *self;
+        Self { failures, pause, cancelled, aged: Some(now), ..older }
     }
 
     /// The state after its fetch was cancelled for lack of time.

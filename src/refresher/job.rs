@@ -177,9 +177,9 @@ impl Asking {
     fn finish(self, answer: Result<Fetched<AnyPayload>, FetchError>, began: Stamp) -> Part<Came> {
         let fetched = match answer {
             Ok(fetched) => fetched,
-            Err(failure) => {
-                let error = failure.into_error(format!("{} failed", self.description));
-                return self.failed(&error);
+            Err(FetchError { kind, cause }) => {
+                let error = Error::new(kind, format!("{} failed", self.description));
+                return self.failed(&error.caused_by(cause));
             }
         };
         let lifetime = freshness::lifetime(began, fetched.valid_until);

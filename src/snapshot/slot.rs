@@ -47,25 +47,6 @@ pub(crate) struct Failure {
     /// While this holds, no further attempt is made in the background.
     pub(crate) back_off: Bounds,
     pub(crate) attempt: Attempt,
-    pub(crate) streak: Streak,
-}
-
-/// Failures in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Streak {
-    pub(crate) failures: u32,
-    pub(crate) throttled: u32,
-}
-
-impl Streak {
-    /// One failure more.
-    pub(crate) fn and(self, error: &Error) -> Self {
-        let throttled = u32::from(error.kind() == ErrorKind::Throttled);
-        Self {
-            failures: self.failures.saturating_add(1),
-            throttled: self.throttled.saturating_add(throttled),
-        }
-    }
 }
 
 /// The attempt that follows a failure.
@@ -404,7 +385,6 @@ mod tests {
             fetch: 2,
             back_off: Bounds::NEVER,
             attempt: Attempt::None,
-            streak: Streak::default(),
         };
         let later = BEGAN.later_by(100 * SECOND).wall;
         let aged = |slot: Slot| slot.aged_to(&policy, later, None, BEGAN).expect("it is older");

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::entry::Version;
     use crate::error::{Error, ErrorKind};
-    use crate::snapshot::{AnyValue, Streak};
+    use crate::snapshot::AnyValue;
 
     const SECOND: Duration = Duration::from_secs(1);
     const BEGAN: Stamp = Stamp { monotonic: 0, wall: 1_000_000_000_000_000_000 };
@@ -185,8 +185,7 @@ mod tests {
         let failed = BEGAN.later_by(58 * SECOND);
         let back_off = Bounds::of(failed, 5 * SECOND);
         let error = Error::new(kind, "it failed");
-        let streak = Streak::default();
-        let failure = Failure { error, ended: failed, fetch: 2, back_off, attempt, streak };
+        let failure = Failure { error, ended: failed, fetch: 2, back_off, attempt };
         let fresh = stored.fresh(&Policy::default());
         (Slot::Failed(Some(stored), Box::new(failure)), back_off, fresh)
     }

@@ -40,7 +40,7 @@ use std::time::SystemTime;
 
 use crate::clock::Stamp;
 use crate::entry::Version;
-use crate::error::{Error, ErrorKind, SharedError};
+use crate::error::{ErrorKind, SharedError};
 
 pub(crate) use any_source::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 #[cfg(feature = "aws")]
@@ -165,29 +165,12 @@ impl<P> fmt::Debug for Fetched<P> {
 pub struct FetchError {
     pub(crate) kind: ErrorKind,
     pub(crate) cause: SharedError,
-    pub(crate) lasts: bool,
 }
 
 impl FetchError {
     /// A failure of this kind with its cause, which must not contain a value of the source.
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind, cause: Arc::from(cause.into()), lasts: false }
-    }
-
-    /// Says that another attempt would fail in the same way: the request itself is at fault. At init it
-    /// is not tried again.
-    ///
-    /// Only failures of kind [`ErrorKind::Source`] are otherwise taken for a matter of time, beside
-    /// throttling and time-outs.
-    #[must_use]
-    pub fn lasting(self) -> Self {
-        Self { lasts: true, ..self }
-    }
-
-    /// As the error of what was tried.
-    pub(crate) fn into_error(self, tried: String) -> Error {
-        let error = Error::new(self.kind, tried).caused_by(self.cause);
-        if self.lasts { error.lasting() } else { error }
+        Self { kind, cause: Arc::from(cause.into()) }
     }
 }
 

@@ -10,7 +10,6 @@ mod failures;
 mod fixture;
 mod freezes;
 mod gone_readers;
-mod init;
 mod keys;
 mod log;
 mod panics;

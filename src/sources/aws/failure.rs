@@ -22,21 +22,7 @@ where
         SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
         _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
-    let lasts = is_refusal(&error);
-    let failure = FetchError::new(kind, error.map_service_error(with_message));
-    if lasts { failure.lasting() } else { failure }
-}
-
-/// Whether the service has answered that the request is at fault, or the request could not be made.
-fn is_refusal<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    match error {
-        SdkError::ConstructionFailure(_) => true,
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status();
-            status.is_client_error() && !matches!(status.as_u16(), 408 | 429)
-        }
-        _ => false,
-    }
+    FetchError::new(kind, error.map_service_error(with_message))
 }
 
 /// Why a call for several items failed, and which of them that concerns.
@@ -75,7 +61,7 @@ impl FetchError {
     /// The same failure, explained by what was being done.
     pub(crate) fn context(self, message: impl Into<String>) -> Self {
         let cause = Context { message: message.into(), cause: self.cause };
-        Self { cause: Arc::new(cause), ..self }
+        Self { kind: self.kind, cause: Arc::new(cause) }
     }
 }
 
@@ -101,9 +87,11 @@ impl StdError for Context {
 /// answered, and does not object to the number of requests or to the credentials.
 fn may_concern_some<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(service) = error else { return false };
+    let status = service.raw().status();
+    let is_refusal = status.is_client_error() && !matches!(status.as_u16(), 408 | 429);
     let code = service.err().code().map(plain);
     let is_other = |code| !is_throttling(code) && !is_about_credentials(code);
-    is_refusal(error) && code.is_some_and(|code| !code.is_empty() && is_other(code))
+    is_refusal && code.is_some_and(|code| !code.is_empty() && is_other(code))
 }
 
 /// Adds the service's message where the error does not show it.

@@ -158,11 +158,7 @@ async fn get_several(client: &Client, requests: &[ItemRequest]) -> CallResult<Op
                 left = unprocessed;
                 if empty_calls < MAX_EMPTY_CALLS {
                     if !left.is_empty() {
-                        let pause = freshness::back_off(
-                            freshness::FIRST_BACK_OFF,
-                            empty_calls,
-                            fastrand::f64(),
-                        );
+                        let pause = freshness::back_off(empty_calls, fastrand::f64());
                         tokio::time::sleep(pause).await;
                     }
                     continue;

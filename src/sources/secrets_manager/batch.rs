@@ -164,8 +164,7 @@ fn refused(error: ApiErrorType) -> FetchError {
         "InternalServiceError" => single!(InternalServiceError),
         _ => Single::generic(metadata),
     };
-    let failure = FetchError::new(kind_of(&code), cause);
-    if code == "InternalServiceError" { failure } else { failure.lasting() }
+    FetchError::new(kind_of(&code), cause)
 }
 
 /// Forbids the SDK to retry a throttled batch, which would take seconds: single calls are faster.
