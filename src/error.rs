@@ -24,7 +24,19 @@ struct Inner {
     message: String,
     age: Option<AgeReport>,
     cause: Option<SharedError>,
+    /// It will not pass by itself, whatever its kind.
+    is_lasting: bool,
+    attempts: Option<Attempts>,
+    advice: Option<&'static str>,
     others: Vec<Error>,
+}
+
+/// How often something was tried in vain, one time after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attempts {
+    pub(crate) made: u32,
+    /// How many of them the service throttled.
+    pub(crate) throttled: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -97,6 +109,9 @@ impl Error {
             message: message.into(),
             age: None,
             cause: None,
+            is_lasting: false,
+            attempts: None,
+            advice: None,
             others: Vec::new(),
         }))
     }
@@ -117,6 +132,35 @@ impl Error {
     /// The same failure, seen when the entry's value is `age` old (`None`: nobody can tell).
     pub(crate) fn at_age(self, age: Option<Duration>, max_age: Option<Duration>) -> Self {
         self.with(|inner| inner.age = Some(AgeReport { age, max_age }))
+    }
+
+    /// The same failure, of something that is no better a moment later.
+    pub(crate) fn lasting(self, is_lasting: bool) -> Self {
+        self.with(|inner| inner.is_lasting = is_lasting)
+    }
+
+    /// The last failure of several attempts.
+    pub(crate) fn after(self, attempts: Attempts) -> Self {
+        self.with(|inner| inner.attempts = Some(attempts))
+    }
+
+    /// Says what to do, in place of what its kind says.
+    pub(crate) fn advised(self, advice: &'static str) -> Self {
+        self.with(|inner| inner.advice = Some(advice))
+    }
+
+    /// Whether the same may succeed a moment later: the service throttled, was slow, broke, or could not
+    /// be reached.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::Throttled | ErrorKind::Timeout => true,
+            ErrorKind::Source => !self.0.is_lasting,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn attempts(&self) -> Attempts {
+        self.0.attempts.unwrap_or_default()
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -156,6 +200,9 @@ impl fmt::Display for Error {
         if let Some(report) = inner.age {
             write!(f, " ({report})")?;
         }
+        if let Some(attempts) = inner.attempts.filter(|it| it.made > 1) {
+            write!(f, " ({attempts})")?;
+        }
         let mut cause = self.source();
         while let Some(error) = cause {
             write!(f, ": {error}")?;
@@ -164,9 +211,19 @@ impl fmt::Display for Error {
         for other in &inner.others {
             write!(f, "\n  {other}")?;
         }
-        match inner.kind.advice() {
+        match inner.advice.or(inner.kind.advice()) {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} attempts", self.made)?;
+        match self.throttled {
+            0 => Ok(()),
+            throttled => write!(f, ", {throttled} of them throttled"),
         }
     }
 }

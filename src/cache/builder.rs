@@ -3,7 +3,6 @@
 use std::any::TypeId;
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,13 +12,13 @@ use aws_types::SdkConfig;
 
 use super::Cache;
 use crate::clock::{Clock, Clocks, SystemClock};
-use crate::engine::{Cause, Engine, Plan, Settings};
+use crate::engine::{Engine, Plan, Settings};
 use crate::entry::{Definition, Key, Loading};
 use crate::error::{Error, ErrorKind};
 use crate::freshness::{self, Ahead};
 use crate::mode::Mode;
-use crate::refresher::{Refresher, Tools};
-use crate::snapshot::{Catalog, Publisher, Read, ReadKind, Slot, Waiters};
+use crate::refresher::{Message, Refresher, Tools};
+use crate::snapshot::{Catalog, Publisher, RefresherStatus, Slot, Waiters};
 #[cfg(feature = "aws")]
 use crate::sources::aws::Aws;
 use crate::sources::{Connections, Declare, Decode, Entry, Registry, erase_decode};
@@ -157,7 +156,9 @@ impl Builder {
         Ok((definition, erase_decode::<D, T>(entry.decode)))
     }
 
-    /// How long init may take. Lambda gives on-demand functions 10 seconds. Defaults to 8 seconds.
+    /// How long init may take. Until then, what is throttled, times out or breaks is tried again, with full
+    /// jitter; when many environments start at once, that is how long each has to get its turn. Lambda gives
+    /// on-demand functions 10 seconds. Defaults to 8 seconds.
     pub fn init_deadline(mut self, deadline: Duration) -> Self {
         self.init_deadline = deadline;
         self
@@ -217,11 +218,18 @@ impl Builder {
     ///
     /// Calls what the sources call, such as `ssm:GetParameters`.
     ///
+    /// What is throttled, times out or breaks is tried again until
+    /// [`init_deadline`](Self::init_deadline), with full jitter. AWS's clients do not retry meanwhile: two
+    /// layers would multiply the calls of a storm. What does not pass is not tried again: denied, not found,
+    /// refused, undecodable, a panic, or the error of a function given to
+    /// [`derive`](crate::sources::Entry::derive).
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Declaration`] if anything was declared wrongly, before any request is made;
     /// [`ErrorKind::Init`] if an entry could not be fetched, or not before the init deadline. Either
-    /// names every entry that is at fault ([`Error::others`]).
+    /// names every entry that is at fault ([`Error::others`]), and the latter says how many attempts were
+    /// made for each, and how many of them were throttled.
     ///
     /// # Cancel safety
     ///
@@ -305,32 +313,20 @@ impl Builder {
 }
 
 impl Cache {
-    /// Has every entry fetched, and waits until those that init needs have been, or have failed.
+    /// Has every entry fetched, and waits until those that init needs have been, or have failed for good.
     pub(crate) async fn load(&self, deadline: Duration) -> Result<(), Error> {
-        let read = Read { kind: ReadKind::Snapshot, after: 0 };
-        let mut asked = false;
-        let all = self.wait(None, read, Cause::Init, |state, _| {
-            let needed = |(_, it): &(_, &Definition)| it.loading == Loading::AtInit;
-            let mut entries = state.entries().filter(needed);
-            let missing = entries.any(|(slot, _)| matches!(slot, Slot::Empty));
-            // Even if init waits for nothing, background entries must be started.
-            let begins = !std::mem::replace(&mut asked, true);
-            if missing || begins { ControlFlow::Continue(missing) } else { ControlFlow::Break(()) }
-        });
-        let in_time = tokio::time::timeout(deadline, all).await;
+        let in_time = tokio::time::timeout(deadline, self.loaded(deadline)).await;
         let state = self.refresher.reader().load();
-        let late = || {
-            let message = format!("it was not fetched within the init deadline of {deadline:?}");
-            Error::new(ErrorKind::Timeout, message)
-        };
         let failed: Vec<Error> = state
             .entries()
             .filter(|(_, definition)| definition.loading == Loading::AtInit)
             .filter_map(|(slot, definition)| {
                 let error = match (slot, &in_time) {
-                    (Slot::Failed(_, failure), _) => failure.error.clone(),
+                    (Slot::Failed(_, failure), _) => failure.at_the_end_of_init(),
                     (Slot::Empty, Ok(Err(stopped))) => stopped.clone(),
-                    (Slot::Empty, _) => late(),
+                    (Slot::Empty, _) => {
+                        Error::new(ErrorKind::Timeout, "its first attempt has not ended")
+                    }
                     _ => return None,
                 };
                 Some(error.entry_named(&definition.name))
@@ -339,14 +335,34 @@ impl Cache {
         if failed.is_empty() {
             return Ok(());
         }
-        let message = format!(
-            "{} of {} entries could not be loaded:",
-            failed.len(),
-            state.catalog.entries.len()
-        );
-        Err(Error::several(ErrorKind::Init, message, failed))
+        let late = in_time.map_or_else(|_| format!(" within {deadline:?}"), |_| String::new());
+        let (failures, all) = (failed.len(), state.catalog.entries.len());
+        let message = format!("{failures} of {all} entries could not be loaded{late}:");
+        let is_throttled = failed.iter().any(|it| it.attempts().throttled > 0);
+        let error = Error::several(ErrorKind::Init, message, failed);
+        Err(if is_throttled { error.advised(STORM) } else { error })
+    }
+
+    async fn loaded(&self, deadline: Duration) -> Result<(), Error> {
+        let reader = self.refresher.reader();
+        // No change is missed: changes count from before the first look.
+        let mut changes = reader.changes();
+        let _waiting = reader.waiting(None);
+        self.refresher.tell(Message::Load { deadline }).await?;
+        while reader.load().is_loading() {
+            if let RefresherStatus::Stopped(error) = &*changes.borrow() {
+                return Err(error.clone());
+            }
+            // The sender lives as long as the reader does, so this cannot fail.
+            _ = changes.changed().await;
+        }
+        Ok(())
     }
 }
+
+/// What to do when init was throttled until its deadline.
+const STORM: &str = "if many environments start at once, raise the service's quota or the init \
+                     deadline, or declare entries `.lazy()` or `.in_background()`";
 
 impl Default for Builder {
     fn default() -> Self {

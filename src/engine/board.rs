@@ -68,6 +68,12 @@ impl Board {
         self.failing.iter().copied().collect()
     }
 
+    /// Whether init has to wait for any entry.
+    pub(crate) fn is_loading(&self) -> bool {
+        let mut entries = self.catalog.entries.iter().enumerate();
+        entries.any(|(entry, definition)| self.slot(entry).is_loading(definition))
+    }
+
     /// The entries that a snapshot must look at, in order.
     pub(crate) fn broken(&self, now: Stamp) -> Vec<usize> {
         self.bounds.broken(now)

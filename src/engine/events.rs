@@ -22,6 +22,10 @@ pub(crate) enum Event {
         cause: Cause,
         waits: bool,
     },
+    /// Init has begun, and ends at most this much later.
+    Load {
+        deadline: Duration,
+    },
     /// What the entry holds is wrong.
     Invalidate {
         entry: usize,
@@ -154,6 +158,8 @@ pub(crate) struct Fetch {
     pub(crate) origin: Origin,
     pub(crate) asked: Asked,
     pub(crate) timeout: Duration,
+    /// If it fails in a way that may pass, it is tried again without anybody asking.
+    pub(crate) is_retried: bool,
     pub(crate) what: FetchOf,
 }
 

@@ -207,11 +207,12 @@ impl Engine {
             }
             self.begin_attempts(unit, asked, now);
         }
+        let is_retried = self.init.is_some() && matches!(origin, Origin::Source(_));
         let what = match origin {
             Origin::Source(_) => FetchOf::Requests(parts),
             Origin::Memo(_) => FetchOf::Tickets(tickets),
         };
-        self.effects.push(Effect::Fetch(Fetch { job, origin, asked, timeout, what }));
+        self.effects.push(Effect::Fetch(Fetch { job, origin, asked, timeout, is_retried, what }));
     }
 
     /// Limits a fetch to the time the invocation has left, so that the handler can still report an error.

@@ -6,7 +6,7 @@ use super::jobs::{Job, JobKind};
 use super::units::{Origin, Stage, Unit};
 use super::{Came, CameAs, Deriving, Effect, Engine, JobId, Landing, Part, Retired, Word};
 use crate::clock::{self, Stamp};
-use crate::error::Error;
+use crate::error::{Attempts, Error, ErrorKind};
 use crate::freshness::{self, Bounds, Rhythm};
 use crate::snapshot::{Answer, AnyValue, Asked, Attempt, Failure, NewValue, Slot};
 use crate::sources::Derivation;
@@ -89,10 +89,15 @@ impl Engine {
         entries: Vec<(usize, Came)>,
         now: Stamp,
     ) -> Ending {
-        let failed = |(_, came): &(usize, Came)| matches!(came.answer, CameAs::Failed(_));
-        if entries.iter().any(failed) {
-            let failures = &mut self.units.request_mut(request).failures;
-            *failures = failures.saturating_add(1);
+        let failures = entries.iter().filter_map(|(_, came)| match &came.answer {
+            CameAs::Failed(error) => Some(error.kind() == ErrorKind::Throttled),
+            _ => None,
+        });
+        // That of the request, or of what one of its entries made of the answer.
+        if let Some(is_throttled) = failures.max() {
+            let fetching = self.units.request_mut(request);
+            fetching.failures = fetching.failures.saturating_add(1);
+            fetching.throttled = fetching.throttled.saturating_add(u32::from(is_throttled));
         }
         let mut outcome = Ending::Deriving;
         let mut landed = false;
@@ -104,7 +109,7 @@ impl Engine {
         }
         let failing = |&entry: &usize| self.board.slot(entry).failure().is_some();
         if !self.units.request(request).entries().iter().any(failing) {
-            self.units.request_mut(request).failures = 0;
+            self.units.request_mut(request).well_again();
         }
         let unit = Unit::Request(request);
         if self.is_idle(unit) {
@@ -208,7 +213,12 @@ impl Engine {
         let definition = self.board.definition(entry);
         let fetching = self.units.request(definition.request);
         tracing::warn!(entry = %definition.name, %error, "refresh failed");
-        let pause = freshness::back_off(fetching.failures, fetching.jitter);
+        let attempts = Attempts { made: fetching.failures, throttled: fetching.throttled };
+        let pause = match &self.init {
+            Some(init) => init.back_off(&error, attempts, fetching.jitter, now),
+            None => freshness::back_off(fetching.failures, fetching.jitter),
+        };
+        let error = if self.init.is_some() { error.after(attempts) } else { error };
         Failure {
             error,
             ended: now,

@@ -9,7 +9,7 @@
 //! fetch is, [`board`] what is published; `reading`, `fetching` and `landing` are what happens to
 //! these when somebody reads, a fetch begins or ends, and an answer comes. [`arrivals`] remembers when
 //! invocations come, [`ahead`] derives from that what they should refresh for the next one, and
-//! `expecting` does it; `along` adds what a call has room for.
+//! `expecting` does it. `init` is what is different as long as init goes on.
 
 mod ahead;
 mod arrivals;
@@ -21,6 +21,7 @@ mod expecting;
 mod fetching;
 #[cfg(feature = "testing")]
 mod history;
+mod init;
 mod jobs;
 mod landing;
 mod life;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use self::arrivals::Arrivals;
 use self::board::Board;
+use self::init::Init;
 use self::jobs::{Job, JobKind};
 use self::life::{Life, Phase, Step, Word};
 use self::schedule::BoundsTree;
@@ -110,6 +112,8 @@ pub(crate) struct Engine {
     /// What the schedule leaves to the traffic: max ages, each with what a wait is worth.
     kinds: Vec<(Duration, Ahead)>,
     arrivals: Arrivals,
+    /// Init, as long as it goes on.
+    init: Option<Init>,
     deriving: BTreeMap<usize, Deriving>,
     memos: BTreeMap<u64, Memo>,
     jobs: BTreeMap<JobId, Job>,
@@ -160,6 +164,7 @@ impl Engine {
             board,
             random: settings.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
             counters,
+            init: None,
             deriving: BTreeMap::new(),
             memos: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -188,6 +193,7 @@ impl Engine {
                 // The reader has judged otherwise, by clocks that have been stepped since.
                 self.wakes |= waits && !found;
             }
+            Event::Load { deadline } => self.begin_init(deadline, now),
             Event::Invalidate { entry, reply } => {
                 self.invalidate(entry);
                 self.answers.push(reply);
@@ -238,8 +244,11 @@ impl Engine {
         if self.life.phase.hold_end().is_some_and(|end| end <= now.monotonic) {
             self.told(Word::HoldOver, now);
         }
-        if self.life.phase.timers_run() && !self.schedule.all().admits(now) {
-            self.queue_due(Cause::Timer, now);
+        self.end_init(now);
+        if let Some(cause) = self.timers()
+            && !self.schedule.all().admits(now)
+        {
+            self.queue_due(cause, now);
         }
         self.launch(now);
         while self.is_still(now) {
@@ -269,7 +278,7 @@ impl Engine {
 
     /// How long after `now` to poll again at the latest, if nothing happens before.
     pub(crate) fn next_poll(&self, now: Stamp) -> Option<Duration> {
-        let due = self.life.phase.timers_run().then(|| self.schedule.next(now)).flatten();
+        let due = self.timers().and_then(|_| self.schedule.next(now));
         let slow = self.slow.first().map(|&(at, ..)| at);
         let given_up = self.jobs.values().filter(|job| !job.is_given_up(now));
         let given_up = given_up.filter_map(|job| job.given_up);

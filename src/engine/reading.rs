@@ -108,7 +108,7 @@ impl Engine {
     /// Drops what a request's entries hold, and whatever its fetch in flight will bring.
     pub(super) fn drop_values(&mut self, request: usize) {
         self.void_fetch(Unit::Request(request));
-        self.units.request_mut(request).failures = 0;
+        self.units.request_mut(request).well_again();
         for entry in self.units.request(request).entries().to_vec() {
             self.stop_deriving(entry);
             if !matches!(self.board.slot(entry), Slot::NotRequested) {

@@ -72,8 +72,9 @@ pub(crate) struct Fetching {
     pub(crate) stage: Stage,
     /// A reader has asked for it. While readers wait, a cancelled fetch is started again.
     pub(crate) wanted: bool,
-    /// Failures in a row.
+    /// Failures in a row, and how many of them were for throttling.
     pub(crate) failures: u32,
+    pub(crate) throttled: u32,
     /// Cancellations in a row, and the pause in background fetches after the last one.
     pub(crate) cancelled: u32,
     pub(crate) pause: Option<Bounds>,
@@ -91,11 +92,17 @@ impl Fetching {
             stage: Stage::Idle,
             wanted: false,
             failures: 0,
+            throttled: 0,
             cancelled: 0,
             pause: None,
             latency: Latency::default(),
             jitter: 0.0,
         }
+    }
+
+    /// Its failures in a row are over.
+    pub(crate) fn well_again(&mut self) {
+        (self.failures, self.throttled) = (0, 0);
     }
 
     /// The entries that share a request; none for a key of a memo.

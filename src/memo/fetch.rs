@@ -210,9 +210,7 @@ where
         let missing = format!("{} results for {} keys", fetched.len(), keys);
         let missing = || Err(FetchError::new(ErrorKind::Source, missing.clone()));
         let fetched = fetched.into_iter().chain(std::iter::repeat_with(missing));
-        let error = |FetchError { kind, cause }| {
-            Error::new(kind, format!("{what} failed")).caused_by(cause)
-        };
+        let error = |failure: FetchError| failure.into_error(format!("{what} failed"));
         fetched.take(keys).map(|it| it.map_err(error)).collect()
     }
 }

@@ -15,6 +15,7 @@ use crate::freshness;
 use crate::snapshot::{AnyValue, NewValue};
 use crate::sources::{
     Answered, AnyPayload, AnySource, Ask, Calls, Decode, Derivation, FetchError, Fetched, Prepared,
+    retried,
 };
 
 /// What a job came to.
@@ -32,6 +33,7 @@ pub(super) struct FetchJob {
     requests: Vec<Asking>,
     began: Stamp,
     timeout: Duration,
+    is_retried: bool,
     pub(super) calls: Calls,
 }
 
@@ -88,7 +90,7 @@ impl Tools {
         source: usize,
         parts: Vec<Part<Option<Version>>>,
         began: Stamp,
-        timeout: Duration,
+        (timeout, is_retried): (Duration, bool),
     ) -> FetchJob {
         let target =
             |(entry, known)| Target { entry, known, decode: Arc::clone(&self.decoders[entry]) };
@@ -106,6 +108,7 @@ impl Tools {
             requests: parts.into_iter().map(asking).collect(),
             began,
             timeout,
+            is_retried,
             calls: Calls::default(),
         }
     }
@@ -136,9 +139,10 @@ pub(super) async fn plan_keys(
 impl FetchJob {
     /// Fetches and decodes. A panic of the source is the task's; one of a decoder is its entry's.
     pub(super) async fn run(self) -> Ended {
-        let Self { source, requests, began, timeout, calls } = self;
+        let Self { source, requests, began, timeout, is_retried, calls } = self;
         let asks = requests.iter().map(Asking::ask).collect();
-        let parts = match tokio::time::timeout(timeout, calls.of(source.fetch(asks, began))).await {
+        let fetch = retried(is_retried, calls.of(async { source.fetch(asks, began).await }));
+        let parts = match tokio::time::timeout(timeout, fetch).await {
             Ok(answers) => {
                 let finish = |(asking, answer): (Asking, _)| asking.finish(answer, began);
                 blocking(|| requests.into_iter().zip(answers).map(finish).collect())
@@ -177,9 +181,8 @@ impl Asking {
     fn finish(self, answer: Result<Fetched<AnyPayload>, FetchError>, began: Stamp) -> Part<Came> {
         let fetched = match answer {
             Ok(fetched) => fetched,
-            Err(FetchError { kind, cause }) => {
-                let error = Error::new(kind, format!("{} failed", self.description));
-                return self.failed(&error.caused_by(cause));
+            Err(failure) => {
+                return self.failed(&failure.into_error(format!("{} failed", self.description)));
             }
         };
         let lifetime = freshness::lifetime(began, fetched.valid_until);

@@ -44,6 +44,9 @@ pub(crate) enum Message {
     /// answer is the next state; a reader that it does not satisfy asks again. `waits` is false if the
     /// reader goes on, and something only has to be tried again.
     Read { entry: Option<usize>, read: Read, cause: Cause, waits: bool },
+    /// Init has begun: everything that is not lazy is to be fetched, and tried again within this time. The
+    /// answers are the next states.
+    Load { deadline: Duration },
     /// A key of a memo is to be fetched. Readers wait at the memo.
     Key { memo: Arc<dyn AnyMemo>, asked: KeyAsked },
     /// Nobody has a handle to the memo any more. Fire and forget.

@@ -116,6 +116,7 @@ impl Shell {
             Message::Read { entry, read, cause, waits } => {
                 Event::Read { entry, read, cause, waits }
             }
+            Message::Load { deadline } => Event::Load { deadline },
             Message::Key { memo, asked } => {
                 self.memos.entry(memo.number()).or_insert(memo);
                 Event::Key(asked)
@@ -236,12 +237,13 @@ impl Shell {
         }
     }
 
-    fn fetch(&mut self, Fetch { job, origin, asked, timeout, what }: Fetch) {
+    fn fetch(&mut self, Fetch { job, origin, asked, timeout, is_retried, what }: Fetch) {
         // Before the request leaves: what begins after this gets a higher number.
         self.publisher.begun(asked.number);
         match (what, origin) {
             (FetchOf::Requests(parts), Origin::Source(source)) => {
-                let fetch = self.tools.fetch(source, parts, asked.began, timeout);
+                let limits = (timeout, is_retried);
+                let fetch = self.tools.fetch(source, parts, asked.began, limits);
                 let (what, calls) = (fetch.description(), fetch.calls.clone());
                 self.spawn_counted(job, &what, calls, fetch.run());
             }

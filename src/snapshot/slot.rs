@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{self, Stamp};
-use crate::entry::{Definition, Version};
-use crate::error::{Error, ErrorKind};
+use crate::entry::{Definition, Loading, Version};
+use crate::error::{Attempts, Error, ErrorKind};
 use crate::freshness::{self, Bounds, Policy, Rhythm};
 
 /// Clock error tolerated before a trace id overrules the clock.
@@ -158,6 +158,16 @@ impl Slot {
         }
     }
 
+    /// Whether init waits for it: it is not there, and may be soon.
+    pub(crate) fn is_loading(&self, definition: &Definition) -> bool {
+        definition.loading == Loading::AtInit
+            && match self {
+                Self::Empty => true,
+                Self::Failed(None, failure) => failure.error.may_pass(),
+                Self::NotRequested | Self::Ready(_) | Self::Failed(Some(_), _) => false,
+            }
+    }
+
     /// The value, if the last fetch succeeded.
     pub(crate) fn ready(&self) -> Option<AnyValue> {
         match self {
@@ -274,6 +284,13 @@ impl Failure {
     /// Whether it is too early for another attempt in the background.
     pub(crate) fn backs_off(&self, now: Stamp) -> bool {
         self.back_off.admits(now)
+    }
+
+    /// The error at the end of init. An attempt that is still under way counts as made.
+    pub(crate) fn at_the_end_of_init(&self) -> Error {
+        let Attempts { made, throttled } = self.error.attempts();
+        let running = u32::from(self.attempt != Attempt::None);
+        self.error.clone().after(Attempts { made: made + running, throttled })
     }
 
     pub(crate) fn is_throttled(&self) -> bool {

@@ -138,6 +138,11 @@ impl State {
         Some(Value::new(stored, &definition.policy, now, stale).ok_or_else(foreign_key))
     }
 
+    /// Whether init has to wait for any entry.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.entries().any(|(slot, definition)| slot.is_loading(definition))
+    }
+
     /// Each entry's slot and declaration.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&Slot, &Definition)> {
         let chunks = std::iter::once(&self.slots.first).chain(&self.slots.rest);

@@ -40,7 +40,7 @@ use std::time::SystemTime;
 
 use crate::clock::Stamp;
 use crate::entry::Version;
-use crate::error::{ErrorKind, SharedError};
+use crate::error::{Error, ErrorKind, SharedError};
 
 pub(crate) use any_source::{AnyPayload, AnySource, Ask, Decode, Registry, erase_decode};
 #[cfg(feature = "aws")]
@@ -165,12 +165,28 @@ impl<P> fmt::Debug for Fetched<P> {
 pub struct FetchError {
     pub(crate) kind: ErrorKind,
     pub(crate) cause: SharedError,
+    /// It is no better a moment later.
+    pub(crate) is_lasting: bool,
 }
 
 impl FetchError {
     /// A failure of this kind with its cause, which must not contain a value of the source.
+    ///
+    /// Init tries again what is [`Throttled`](ErrorKind::Throttled), a [`Timeout`](ErrorKind::Timeout) or
+    /// a failure of the [`Source`](ErrorKind::Source); any other kind ends it.
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self { kind, cause: Arc::from(cause.into()) }
+        Self { kind, cause: Arc::from(cause.into()), is_lasting: false }
+    }
+
+    /// Whether it is no better a moment later, although its kind does not say so.
+    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
+    pub(crate) fn lasting(self, is_lasting: bool) -> Self {
+        Self { is_lasting, ..self }
+    }
+
+    /// The same failure as an error of an entry.
+    pub(crate) fn into_error(self, message: impl Into<String>) -> Error {
+        Error::new(self.kind, message).caused_by(self.cause).lasting(self.is_lasting)
     }
 }
 
@@ -184,6 +200,20 @@ impl fmt::Debug for FetchError {
 tokio::task_local! {
     /// The count of the fetch that runs in this task.
     static CALLS: Calls;
+    /// Whether the fetch that runs in this task is tried again by the refresher, if it fails.
+    static RETRIED: bool;
+}
+
+/// Runs a fetch that the refresher tries again if it fails, or one that it does not.
+pub(crate) async fn retried<F: Future>(is_retried: bool, fetch: F) -> F::Output {
+    RETRIED.scope(is_retried, fetch).await
+}
+
+/// Whether the present fetch should make one attempt only, because the refresher makes the others. Two
+/// layers that both retry would multiply.
+#[cfg_attr(not(feature = "aws"), allow(dead_code))]
+pub(crate) fn is_retried() -> bool {
+    RETRIED.try_with(|it| *it).unwrap_or(false)
 }
 
 /// How many requests a fetch has sent. It can still be read when the fetch was cancelled.

@@ -137,9 +137,7 @@ impl TestSource {
     pub async fn ask(&self, name: impl Into<String>) -> Result<String, Error> {
         let names = [name.into()];
         let text = self.call(&names, |state| state.text(&names[0]).map(|(text, _)| text.clone()));
-        text.await.map_err(|FetchError { kind, cause }| {
-            Error::new(kind, "asking the test source failed").caused_by(cause)
-        })
+        text.await.map_err(|failure| failure.into_error("asking the test source failed"))
     }
 
     /// Sets how calls behave that begin from now on.

@@ -10,6 +10,7 @@ mod failures;
 mod fixture;
 mod freezes;
 mod gone_readers;
+mod init;
 mod keys;
 mod log;
 mod panics;

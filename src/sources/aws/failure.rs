@@ -22,7 +22,21 @@ where
         SdkError::ServiceError(service) => kind_of(service.err().code().unwrap_or_default()),
         _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
-    FetchError::new(kind, error.map_service_error(with_message))
+    let is_lasting = is_lasting(&error);
+    FetchError::new(kind, error.map_service_error(with_message)).lasting(is_lasting)
+}
+
+/// Whether the same request would fail again a moment later: it cannot be made, or the service does not
+/// accept it.
+fn is_lasting<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status();
+            status.is_client_error() && !matches!(status.as_u16(), 408 | 429)
+        }
+        _ => false,
+    }
 }
 
 /// Why a call for several items failed, and which of them that concerns.
@@ -60,8 +74,8 @@ impl CallError {
 impl FetchError {
     /// The same failure, explained by what was being done.
     pub(crate) fn context(self, message: impl Into<String>) -> Self {
-        let cause = Context { message: message.into(), cause: self.cause };
-        Self { kind: self.kind, cause: Arc::new(cause) }
+        let cause = Context { message: message.into(), cause: Arc::clone(&self.cause) };
+        Self { cause: Arc::new(cause), ..self }
     }
 }
 

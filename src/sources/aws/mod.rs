@@ -25,6 +25,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
+use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use tokio::sync::OnceCell;
@@ -32,6 +33,7 @@ use tokio::sync::OnceCell;
 use self::http::{Counted, Http};
 use self::pool::SharedClocks;
 use crate::clock::Clocks;
+use crate::sources::is_retried;
 
 pub(crate) use self::entry::{
     AtPlace, AwsSource, Declaration, arn_parts, consists_of, entry, invalid, is_account,
@@ -164,27 +166,38 @@ pub(crate) struct Client<C> {
     place: Place,
     make: fn(&SdkConfig) -> C,
     current: ArcSwap<C>,
+    /// The same without the SDK's retries, for fetches that the refresher retries.
+    current_without_retries: ArcSwap<C>,
 }
 
 impl<C> Client<C> {
     pub(crate) fn new(aws: Aws, place: Place, make: fn(&SdkConfig) -> C) -> Self {
-        let current = ArcSwap::from_pointee(make(&aws.config(&place)));
-        Self { aws, place, make, current }
+        let config = aws.config(&place);
+        let current = ArcSwap::from_pointee(make(&config));
+        let current_without_retries = ArcSwap::from_pointee(make(&without_retries(config)));
+        Self { aws, place, make, current, current_without_retries }
     }
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }
 
+    /// The client for the fetch that runs in this task.
     pub(crate) fn get(&self) -> Arc<C> {
-        self.current.load_full()
+        let current = if is_retried() { &self.current_without_retries } else { &self.current };
+        current.load_full()
     }
 
     /// Replaces it by one with new connections and credentials: none may outlive a SnapStart snapshot.
     pub(crate) fn reset(&self) {
         let config = self.aws.reconnected().config(&self.place);
         self.current.store(Arc::new((self.make)(&config)));
+        self.current_without_retries.store(Arc::new((self.make)(&without_retries(config))));
     }
+}
+
+fn without_retries(config: SdkConfig) -> SdkConfig {
+    config.into_builder().retry_config(RetryConfig::disabled()).build()
 }
 
 impl<C> fmt::Debug for Client<C> {

@@ -127,7 +127,7 @@ fn refused(error: SdkError<GetObjectError>) -> FetchError {
             }
             None => "the bucket is in another region: name it with `.region(..)`".to_owned(),
         };
-        return FetchError::new(ErrorKind::Source, error).context(message);
+        return FetchError::new(ErrorKind::Source, error).lasting(true).context(message);
     }
     match status(&error) {
         // Whatever its code: S3 throttles with a 503.

@@ -88,7 +88,8 @@ struct Player {
     /// The wall clock has lagged once.
     lagged: bool,
     began: Instant,
-    /// The last freeze, if a fetch that was under way is not known from its age to have been held up by it.
+    /// The last freeze, or the last setting ahead of the wall clock, which looks like one, if a fetch that
+    /// was under way is not known from its age to have been held up by it.
     short_freeze: Option<Instant>,
     /// What makes fetches necessary: reads, invocations, freezes, what was found to be wrong.
     reasons: u64,
@@ -338,10 +339,7 @@ impl Player {
 
     /// What the clocks see of a freeze.
     fn freeze(&mut self, Freeze { lasts, seen }: Freeze) {
-        if lasts > 0 {
-            let is_short = lasts < self.oracle.timeout + GRACE;
-            self.short_freeze = is_short.then(running);
-        }
+        self.looks_like_a_freeze(lasts);
         let seen = lasts * u64::from(seen.min(100)) / 100;
         let clock = &self.world.clock;
         match self.setup.clocks {
@@ -370,6 +368,13 @@ impl Player {
         self.disturbed();
     }
 
+    fn looks_like_a_freeze(&mut self, lasts: u64) {
+        if lasts > 0 {
+            let is_short = lasts < self.oracle.timeout + GRACE;
+            self.short_freeze = is_short.then(running);
+        }
+    }
+
     fn set_wall(&mut self, by: i64) {
         let clock = &self.world.clock;
         let time = ms(by.unsigned_abs());
@@ -379,6 +384,7 @@ impl Player {
             Clocks::WallLags if by > 0 && self.lagged => clock.step_forward(time),
             _ => return,
         }
+        self.looks_like_a_freeze(by.try_into().unwrap_or_default());
         self.disturbed();
     }
 

@@ -73,3 +73,38 @@ fn seed_817303() {
         ],
     });
 }
+
+/// The oracle did not know that a wall clock set ahead looks like a freeze to a fetch under way.
+#[test]
+fn seed_83740466281108() {
+    holds(History {
+        setup: Setup {
+            seed: 15752619769135372628,
+            place: Server,
+            clocks: WallWanders,
+            hold_limit: 1000,
+            timeout: 5000,
+            batch: 2,
+            things: vec![Thing { versions: false, unchanged: true }],
+            entries: vec![],
+            memos: vec![MemoOptions {
+                batched: false,
+                max_entries: 2,
+                max_age: 60000,
+                refresh_after: None,
+                stale_if_error: 500,
+                timeout: None,
+                cache_errors_for: 0,
+            }],
+        },
+        events: vec![
+            Behave(0, Answers { before: 8000, after: 60, with: Value }),
+            Read(Handler, One(Key(0, 0), Get)),
+            Pass(1),
+            SetWall(5000),
+            Read(Handler, One(Key(0, 0), Get)),
+            Pass(4000),
+            Pass(4000),
+        ],
+    });
+}
