@@ -160,9 +160,9 @@ async fn a_secret_that_is_rotated_without_end_is_an_error_and_no_endless_loop() 
     let world = World::new();
     world.aws.script(|_| Some(say(value("db", "v", 1))));
     let mut builder = world.builder();
-    builder.add(secrets_manager::secret("db").with_previous());
-    let error = builder.spawn().await.unwrap_err();
-    assert_eq!(error.others()[0].kind(), ErrorKind::Source);
+    let pair = builder.add(secrets_manager::secret("db").with_previous().lazy());
+    let error = builder.spawn().await.unwrap().get(pair).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
     assert!(error.to_string().contains("rotated"), "{error}");
     assert_eq!(world.aws.calls().len(), 7);
 }
