@@ -10,8 +10,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::history::{
-    By, Clocks, EntryOptions, Event, Freeze, History, How, Loading, Place, Setup, Target, Trace,
-    What,
+    Answers, By, Clocks, EntryOptions, Event, Freeze, History, How, Loading, Place, Setup, Target,
+    Trace, What, With,
 };
 use crate::oracle::{GRACE, Got, Oracle, Read};
 use crate::world::{Keys, True, When, World};
@@ -651,9 +651,14 @@ impl Player {
         match what {
             What::Snapshot => {
                 let entries = &self.setup.entries;
-                // One entry may expire while the read waits for another.
+                // One entry may expire while the read waits for another, and the pause after the failure
+                // of what was under way may end.
                 let of_derived = entries.iter().map(derived).max().unwrap_or_default();
-                of_one(entries.iter().all(entry_does)) + u64::from(entries.len() > 1) + of_derived
+                let of_others = match entries.len() {
+                    0 | 1 => 0,
+                    _ => 1 + u64::from(entries.iter().any(|entry| self.fails(entry.thing))),
+                };
+                of_one(entries.iter().all(entry_does)) + of_others + of_derived
             }
             What::One(Target::Entry(entry), how) => {
                 let entry = &self.setup.entries[entry];
@@ -664,6 +669,13 @@ impl Player {
             }
             What::One(..) => 2,
         }
+    }
+
+    /// Whether fetches of a thing fail at the moment.
+    fn fails(&self, thing: usize) -> bool {
+        let Answers { before, after, with } = self.world.thing(thing, |thing| thing.answers);
+        let in_time = before + after < self.oracle.timeout;
+        !in_time || !matches!(with, With::Value | With::Lifetime(_))
     }
 
     /// Nobody is held for longer than the hold limit, and when nobody is, nothing is in flight.

@@ -108,3 +108,51 @@ fn seed_83740466281108() {
         ],
     });
 }
+
+/// The oracle did not know that the pause after a failure may end while a snapshot waits for another entry.
+#[test]
+fn seed_201736559204369() {
+    let entry = |thing| EntryOptions {
+        thing,
+        max_age: Some(60000),
+        refresh_after: None,
+        stale_if_error: 0,
+        wait_if_failing: None,
+        timeout: None,
+        loading: InBackground,
+        derived: false,
+    };
+    holds(History {
+        setup: Setup {
+            seed: 49444241614338345,
+            place: Server,
+            clocks: MonotonicStops,
+            hold_limit: 0,
+            timeout: 500,
+            batch: 10,
+            things: vec![Thing { versions: true, unchanged: true }; 3],
+            entries: vec![entry(1), entry(2)],
+            memos: vec![MemoOptions {
+                batched: true,
+                max_entries: 3,
+                max_age: 1000,
+                refresh_after: Some(500),
+                stale_if_error: 30000,
+                timeout: None,
+                cache_errors_for: 1000,
+            }],
+        },
+        events: vec![
+            Behave(2, Answers { before: 60, after: 300, with: Panic }),
+            Read(Task, One(Key(0, 2), Get)),
+            Pass(200),
+            Pass(200),
+            Behave(1, Answers { before: 450, after: 450, with: Failure }),
+            Pass(1000),
+            Invalidate(Entry(0)),
+            Pass(2),
+            Read(Handler, Snapshot),
+            Pass(4000),
+        ],
+    });
+}
