@@ -8,8 +8,8 @@ use std::time::Duration;
 use lambda_cache::sources::{
     BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Fetched, Source, Wanted,
 };
-use lambda_cache::{Error, ErrorKind};
-use tokio::time::Instant;
+use lambda_cache::testing::TestClock;
+use lambda_cache::{Clock, Error, ErrorKind};
 
 /// Requests a second, which is also how many may come at once.
 pub(crate) const QUOTA: f64 = 40.0;
@@ -60,7 +60,7 @@ impl Bucket {
 pub(crate) struct Account(Arc<Mutex<State>>);
 
 struct State {
-    begin: Instant,
+    clock: TestClock,
     bucket: Bucket,
     calls: Vec<Duration>,
     answered: usize,
@@ -71,7 +71,7 @@ struct State {
 impl Account {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
-            begin: Instant::now(),
+            clock: TestClock::new(),
             bucket: Bucket::new(),
             calls: Vec::new(),
             answered: 0,
@@ -98,7 +98,7 @@ impl Account {
 
     fn call(&self, environment: usize) -> Fetch<()> {
         let mut state = self.0.lock().unwrap();
-        let now = state.begin.elapsed();
+        let now = state.clock.now().monotonic();
         state.calls.push(now);
         let is_first = state.known.insert(environment);
         if !state.bucket.take(now) {
