@@ -61,7 +61,6 @@ pub(crate) struct Account(Arc<Mutex<State>>);
 
 struct State {
     clock: TestClock,
-    begin: Duration,
     bucket: Bucket,
     calls: Vec<Duration>,
     answered: usize,
@@ -71,10 +70,8 @@ struct State {
 
 impl Account {
     pub(crate) fn new() -> Self {
-        let clock = TestClock::new();
         Self(Arc::new(Mutex::new(State {
-            begin: clock.now().monotonic(),
-            clock,
+            clock: TestClock::new(),
             bucket: Bucket::new(),
             calls: Vec::new(),
             answered: 0,
@@ -101,7 +98,7 @@ impl Account {
 
     fn call(&self, environment: usize) -> Fetch<()> {
         let mut state = self.0.lock().unwrap();
-        let now = state.clock.now().monotonic() - state.begin;
+        let now = state.clock.now().monotonic();
         state.calls.push(now);
         let is_first = state.known.insert(environment);
         if !state.bucket.take(now) {

@@ -17,9 +17,9 @@ use super::table::Table;
 use crate::decode::DecodeError;
 use crate::error::ErrorKind;
 use crate::freshness;
-use crate::sources::FetchError;
 use crate::sources::aws::batcher::{BatchCall, Batcher, CONCURRENCY, CallResult, tenths};
 use crate::sources::aws::{CallError, failure};
+use crate::sources::{FetchError, is_retried};
 
 /// How many items a call takes.
 const LIMIT: usize = 100;
@@ -149,6 +149,8 @@ async fn get_one(client: &Client, request: &ItemRequest) -> Result<Option<Item>,
 async fn get_several(client: &Client, requests: &[ItemRequest]) -> CallResult<Option<Item>> {
     let mut found: HashMap<&ItemRequest, Found> = HashMap::with_capacity(requests.len());
     let mut left: Vec<&ItemRequest> = requests.iter().collect();
+    // At init the refresher asks for them again, and knows how long.
+    let most_empty_calls = if is_retried() { 1 } else { MAX_EMPTY_CALLS };
     let mut empty_calls = 0;
     while !left.is_empty() {
         let failure = match batch_get_item(client, &left).await {
@@ -156,14 +158,14 @@ async fn get_several(client: &Client, requests: &[ItemRequest]) -> CallResult<Op
                 empty_calls = if processed.is_empty() { empty_calls + 1 } else { 0 };
                 found.extend(processed.into_iter().map(|(request, item)| (request, Ok(item))));
                 left = unprocessed;
-                if empty_calls < MAX_EMPTY_CALLS {
+                if empty_calls < most_empty_calls {
                     if !left.is_empty() {
                         let pause = freshness::back_off(empty_calls, fastrand::f64());
                         tokio::time::sleep(pause).await;
                     }
                     continue;
                 }
-                unprocessed_too_often()
+                unprocessed_too_often(most_empty_calls)
             }
             Err(error) if found.is_empty() => return Err(error),
             Err(error) => error.into_failure(),
@@ -174,8 +176,8 @@ async fn get_several(client: &Client, requests: &[ItemRequest]) -> CallResult<Op
 }
 
 /// The SDK's error for throttling. BatchGetItem itself only lists the keys.
-fn unprocessed_too_often() -> FetchError {
-    let message = format!("left unprocessed by {MAX_EMPTY_CALLS} calls in a row");
+fn unprocessed_too_often(calls: u32) -> FetchError {
+    let message = format!("left unprocessed by {calls} calls in a row");
     let error = ProvisionedThroughputExceededException::builder().message(message).build();
     FetchError::new(ErrorKind::Throttled, error)
 }
@@ -189,7 +191,8 @@ async fn batch_get_item<'a>(
 ) -> Result<Processed<'a>, CallError> {
     let call = client.batch_get_item().set_request_items(Some(by_table(requests)));
     let answer = call.send().await.map_err(|error| refused(error, requests))?;
-    let unusable = |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error));
+    let unusable =
+        |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error).lasting(true));
     sort_out(answer, requests).map_err(unusable)
 }
 

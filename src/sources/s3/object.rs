@@ -175,7 +175,8 @@ impl Body {
         let mut all = Vec::new();
         let length = self.length.unwrap_or_default().try_into().unwrap_or(usize::MAX);
         // An object of an allowed size may still exceed the memory there is.
-        all.try_reserve_exact(length).map_err(|error| FetchError::new(ErrorKind::Source, error))?;
+        all.try_reserve_exact(length)
+            .map_err(|error| FetchError::new(ErrorKind::Source, error).lasting(true))?;
         while let Some(chunk) = self.next().await? {
             all.extend_from_slice(&chunk);
         }

@@ -140,7 +140,7 @@ fn find(answers: &[Answer], secret: &str) -> Result<SecretVersion, FetchError> {
         Some(answer) => answer.version.clone(),
         None => {
             let cause = format!("the answer does not mention {secret}");
-            Err(FetchError::new(ErrorKind::Source, cause))
+            Err(FetchError::new(ErrorKind::Source, cause).lasting(true))
         }
     }
 }

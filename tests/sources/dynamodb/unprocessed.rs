@@ -95,17 +95,17 @@ async fn what_is_left_time_and_again_is_throttled_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_processes_nothing_is_given_up_after_four_calls() {
+async fn at_init_a_table_that_processes_nothing_is_asked_once_an_attempt() {
     let world = World::new();
     world.aws.script(|call| Some(Answer::processing(call, |_| true)));
     let mut builder = world.builder();
-    let entry = |id: usize| dynamodb::item("accounts").key("id", id.to_string()).lazy();
-    let entries = [0, 1].map(|id| builder.add(entry(id)));
-    let cache = builder.spawn().await.unwrap();
-    for found in futures_util::future::join_all(entries.map(|key| cache.get(key))).await {
-        assert_eq!(found.unwrap_err().kind(), ErrorKind::Throttled);
-    }
-    assert_eq!(keys(&world.aws.calls()), [2; 4]);
+    add(&mut builder, 2);
+    let error = builder.spawn().await.unwrap_err();
+    let kinds: Vec<_> = error.others().iter().map(|it| it.kind()).collect();
+    assert_eq!(kinds, [ErrorKind::Throttled; 2], "{error}");
+    let calls = keys(&world.aws.calls());
+    assert!(calls.len() > 2 && calls.iter().all(|&keys| keys == 2), "{calls:?}");
+    assert!(error.to_string().contains(&format!("{} attempts", calls.len())), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
