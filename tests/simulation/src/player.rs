@@ -714,16 +714,18 @@ impl Player {
         let passed = passed_since(self.began).as_millis() as u64;
         let mut calls = 0;
         for thing in 0..self.setup.things.len() {
-            let entries = self.setup.entries.iter().filter(|entry| entry.thing == thing);
-            let (asked, lifetime) = self.world.thing(thing, |thing| (thing.calls, thing.lifetime));
+            let asked = self.world.thing(thing, |thing| thing.calls);
             // In the background each entry has its own pace, and failures have another. Calls for others
             // take it along in the last three quarters of its life.
-            let background = entries.filter(|entry| entry.max_age != Some(0)).map(|entry| {
+            let pace = |entry: &EntryOptions| {
+                let lifetime = self.world.thing(entry.thing, |thing| thing.lifetime);
                 let soft = entry.refresh_after.map(|soft| soft / 2);
                 let least = soft.or(entry.max_age.map(|age| age / 4)).unwrap_or(u64::MAX);
                 passed / least.min(lifetime / 2).max(100)
-            });
-            let budget = 10 + 4 * self.reasons + background.sum::<u64>() + passed / 400;
+            };
+            let entries = self.setup.entries.iter().filter(|entry| entry.max_age != Some(0));
+            let shared = entries.filter(|entry| entry.thing == thing || self.setup.batch > 1);
+            let budget = 10 + 4 * self.reasons + shared.map(pace).sum::<u64>() + passed / 400;
             if asked > budget {
                 return Err(format!("thing {thing} was asked for {asked} times"));
             }

@@ -156,3 +156,39 @@ fn seed_201736559204369() {
         ],
     });
 }
+
+/// The oracle did not know that an entry can be taken along between two calls of its own.
+#[test]
+fn seed_201731839782929() {
+    let entry = |thing, max_age| EntryOptions {
+        thing,
+        max_age: Some(max_age),
+        refresh_after: None,
+        stale_if_error: 0,
+        wait_if_failing: Some(20),
+        timeout: None,
+        loading: AtInit,
+        derived: false,
+    };
+    let other = EntryOptions {
+        refresh_after: Some(150),
+        wait_if_failing: None,
+        loading: InBackground,
+        derived: true,
+        ..entry(0, 300)
+    };
+    holds(History {
+        setup: Setup {
+            seed: 3573891996676378821,
+            place: Server,
+            clocks: WallWanders,
+            hold_limit: 100,
+            timeout: 2000,
+            batch: 10,
+            things: vec![Thing { versions: true, unchanged: false }; 3],
+            entries: vec![entry(2, 50), other],
+            memos: vec![],
+        },
+        events: vec![Pass(4000), Pass(4000)],
+    });
+}
