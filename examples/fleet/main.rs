@@ -56,7 +56,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("{}", hour.row(way.name));
             hours.push(hour);
         }
+        // After each size: the last one takes as long as all others.
+        draw(&rows)?;
     }
+    println!("\ndrawn in docs/fleet-calls.svg and docs/fleet-dollars.svg");
+    Ok(())
+}
+
+fn draw(rows: &[(Way, Vec<Hour>)]) -> Result<(), Box<dyn Error>> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let lines = |of: fn(&Hour) -> f64| -> Vec<Line> {
         let line = |(way, hours): &(Way, Vec<Hour>)| Line {
@@ -69,6 +76,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(docs.join("fleet-calls.svg"), calls)?;
     let dollars = plot::svg("Dollars a month for calls", &lines(|it| it.dollars_a_month()))?;
     std::fs::write(docs.join("fleet-dollars.svg"), dollars)?;
-    println!("\ndrawn in docs/fleet-calls.svg and docs/fleet-dollars.svg");
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::service::{Counts, Service};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const HOURS_A_MONTH: f64 = 730.0;
+const MAX_AGE: Duration = Duration::from_secs(60);
 const BETWEEN_READS: Duration = Duration::from_secs(20);
 /// As fast as Lambda adds environments.
 const STARTS_A_SECOND: f64 = 100.0;
@@ -63,7 +64,7 @@ async fn live(number: usize, service: Service) -> Seen {
         let seed = (number * 1_000 + seen.failed_inits) as u64;
         let mut builder =
             Builder::new().clock(clock.clone()).mode(Mode::ManagedInstance).seed(seed);
-        let key = builder.add(service.entry());
+        let key = builder.add(service.entry().max_age(MAX_AGE));
         match builder.spawn().await {
             Ok(cache) => break (cache, key),
             Err(_) if now() > HOUR => return seen,
@@ -78,7 +79,10 @@ async fn live(number: usize, service: Service) -> Seen {
         seen.reads += 1;
         seen.waits += usize::from(now() > before);
         match snapshot.age(key) {
-            Ok(age) if snapshot.get(key).is_ok() => seen.oldest = seen.oldest.max(age),
+            Ok(age) if snapshot.get(key).is_ok() => {
+                assert!(age < MAX_AGE, "a value {age:?} old was served");
+                seen.oldest = seen.oldest.max(age);
+            }
             _ => seen.errors += 1,
         }
         tokio::time::sleep(BETWEEN_READS).await;
