@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::units::{Fetching, Origin, Readers, Stage, Unit};
 use super::{Cause, Engine, KeyAsked, Memo};
 use crate::clock::Stamp;
-use crate::freshness::{Bounds, Latency};
+use crate::freshness::{self, Bounds, Latency};
 use crate::snapshot::{Asked, Attempt, Look, Read, Slot, Verdict};
 
 impl Engine {
@@ -78,7 +78,7 @@ impl Engine {
         let deriving = self.deriving.get(&entry).map(|it| it.asked);
         let fetching = self.units.get(unit).and_then(Fetching::in_flight);
         match fetching.or(deriving) {
-            Some(asked) if self.was_frozen(asked, now) => {
+            Some(asked) if self.was_frozen(unit, asked, now) => {
                 self.void_fetch(unit);
                 self.stop_deriving(entry);
                 self.units.queue(unit, Cause::Restart);
@@ -90,8 +90,9 @@ impl Engine {
     }
 
     /// Whether a fetch is older than its timeout, so that a freeze must have held it up.
-    fn was_frozen(&self, asked: Asked, now: Stamp) -> bool {
-        !Bounds::of(asked.began, self.board.catalog().frozen_after).admits(now)
+    fn was_frozen(&self, unit: Unit, asked: Asked, now: Stamp) -> bool {
+        let timeout = self.units.get(unit).map(|it| it.timeout).unwrap_or_default();
+        !Bounds::of(asked.began, freshness::frozen_after(timeout)).admits(now)
     }
 
     // guarantee 7
@@ -124,7 +125,7 @@ impl Engine {
         self.memos.entry(memo).or_insert(Memo { options, latency: Latency::default() });
         let unit = Unit::Ticket(ticket);
         match self.units.get(unit).map(Fetching::in_flight) {
-            Some(Some(asked)) if self.was_frozen(asked, now) => self.void_fetch(unit),
+            Some(Some(asked)) if self.was_frozen(unit, asked, now) => self.void_fetch(unit),
             Some(_) => {}
             None => {
                 let readers = Readers::Key { waiting, failing };

@@ -200,3 +200,22 @@ async fn a_fetch_of_a_memo_that_is_gone_is_ended() {
     reader.abort();
     assert!(tokio::time::timeout(SECOND, ended).await.expect("its end").is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn readers_share_a_fetch_that_takes_longer_than_those_of_entries_may() {
+    let it = Fixture::built(
+        |builder| builder.operation_timeout(SECOND),
+        |memo| memo.timeout(30 * SECOND),
+    )
+    .await;
+    it.source.behave(Behaviour::Late(20 * SECOND));
+    let mut readers = Vec::new();
+    for _ in 0..19 {
+        readers.push(it.reads("x"));
+        tokio::time::sleep(SECOND).await;
+    }
+    for reader in readers {
+        assert_eq!(reader.await.unwrap().unwrap(), "1");
+    }
+    assert_eq!(it.calls(), 1);
+}

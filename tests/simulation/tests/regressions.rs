@@ -192,3 +192,37 @@ fn seed_201731839782929() {
         events: vec![Pass(4000), Pass(4000)],
     });
 }
+
+/// A fetch of a memo with a timeout of its own was taken for one that a freeze had held up.
+#[test]
+fn seed_254661284291532() {
+    holds(History {
+        setup: Setup {
+            seed: 13761417002189774808,
+            place: Server,
+            clocks: WallWanders,
+            hold_limit: 0,
+            timeout: 500,
+            batch: 10,
+            things: vec![Thing { versions: true, unchanged: true }; 3],
+            entries: vec![],
+            memos: vec![MemoOptions {
+                batched: false,
+                max_entries: 2,
+                max_age: 10000,
+                refresh_after: None,
+                stale_if_error: 30000,
+                timeout: Some(3000),
+                cache_errors_for: 0,
+            }],
+        },
+        events: vec![
+            Read(Handler, One(Key(0, 1), Get)),
+            Behave(1, Answers { before: 8000, after: 2, with: Lifetime(30) }),
+            Pass(500),
+            Pass(1000),
+            Read(Handler, One(Key(0, 1), Get)),
+            Pass(4000),
+        ],
+    });
+}
