@@ -135,8 +135,8 @@ impl Error {
     }
 
     /// The same failure, of something that is no better a moment later.
-    pub(crate) fn lasting(self, is_lasting: bool) -> Self {
-        self.with(|inner| inner.is_lasting = is_lasting)
+    pub(crate) fn lasting(self) -> Self {
+        self.with(|inner| inner.is_lasting = true)
     }
 
     /// The last failure of several attempts.

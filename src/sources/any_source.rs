@@ -135,7 +135,7 @@ impl<S: Source> AnySource for Typed<S> {
             let got = answers.len();
             answers.resize_with(expected, || {
                 let cause = format!("the source gave {got} results for {expected} requests");
-                Err(FetchError::new(ErrorKind::Source, cause).lasting(true))
+                Err(FetchError::new(ErrorKind::Source, cause).lasting())
             });
             answers
         })

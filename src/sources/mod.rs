@@ -173,20 +173,23 @@ impl FetchError {
     /// A failure of this kind with its cause, which must not contain a value of the source.
     ///
     /// Init tries again what is [`Throttled`](ErrorKind::Throttled), a [`Timeout`](ErrorKind::Timeout) or
-    /// a failure of the [`Source`](ErrorKind::Source); any other kind ends it.
+    /// a failure of the [`Source`](ErrorKind::Source), unless it is [`lasting`](Self::lasting); any other
+    /// kind ends it.
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { kind, cause: Arc::from(cause.into()), is_lasting: false }
     }
 
-    /// Whether it is no better a moment later, although its kind does not say so.
-    #[cfg_attr(not(feature = "aws"), allow(dead_code))]
-    pub(crate) fn lasting(self, is_lasting: bool) -> Self {
-        Self { is_lasting, ..self }
+    /// Says that it is no better a moment later, although its kind does not say so: the request itself is at
+    /// fault. Init does not try it again.
+    #[must_use]
+    pub fn lasting(self) -> Self {
+        Self { is_lasting: true, ..self }
     }
 
     /// The same failure as an error of an entry.
     pub(crate) fn into_error(self, message: impl Into<String>) -> Error {
-        Error::new(self.kind, message).caused_by(self.cause).lasting(self.is_lasting)
+        let error = Error::new(self.kind, message).caused_by(self.cause);
+        if self.is_lasting { error.lasting() } else { error }
     }
 }
 
@@ -209,10 +212,11 @@ pub(crate) async fn retried<F: Future>(is_retried: bool, fetch: F) -> F::Output 
     RETRIED.scope(is_retried, fetch).await
 }
 
-/// Whether the present fetch should make one attempt only, because the refresher makes the others. Two
-/// layers that both retry would multiply.
-#[cfg_attr(not(feature = "aws"), allow(dead_code))]
-pub(crate) fn is_retried() -> bool {
+/// Whether the present fetch should make one attempt only, because the refresher makes the others, as it
+/// does at init. Two layers that both retry would multiply.
+///
+/// Ask it in the task of your own source's [`fetch`](Source::fetch). Outside of a fetch it is false.
+pub fn is_retried() -> bool {
     RETRIED.try_with(|it| *it).unwrap_or(false)
 }
 

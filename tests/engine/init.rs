@@ -1,7 +1,11 @@
 //! What fails at init and may pass is tried again until the init deadline, and nothing else is.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lambda_cache::sources::{
+    BoxFuture, Connections, Declare, Declared, Entry, Fetch, FetchError, Source, Wanted, is_retried,
+};
 use lambda_cache::testing::{Behaviour, TestClock, TestSource};
 use lambda_cache::{Builder, Clock, Error, ErrorKind, Mode};
 
@@ -174,4 +178,58 @@ async fn a_background_entry_is_tried_again_as_long_as_init_waits_for_others_and_
         assert_eq!(background.calls().len() - before, calls.max(1));
         drop(cache);
     }
+}
+
+/// A source of a user's own: it fails, and notes whether it was told to make one attempt only.
+#[derive(Clone, Default)]
+struct Own {
+    lasts: bool,
+    told: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Source for Own {
+    type Request = &'static str;
+    type Payload = ();
+
+    fn fetch(&self, batch: Vec<Wanted<&'static str>>) -> BoxFuture<'_, Vec<Fetch<()>>> {
+        Box::pin(async move {
+            self.told.lock().unwrap().push(is_retried());
+            let failure = FetchError::new(ErrorKind::Source, "as the test said");
+            let failure = if self.lasts { failure.lasting() } else { failure };
+            batch.iter().map(|_| Err(failure.clone())).collect()
+        })
+    }
+}
+
+struct Ask(Own);
+
+impl Declare for Ask {
+    type Source = Own;
+
+    fn declare(self, _: &mut Connections) -> Result<Declared<Own>, Error> {
+        Ok(Declared { source: Arc::new(self.0), request: "own", name: Some("own".to_owned()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_ones_own_says_what_lasts_and_hears_that_it_is_init_that_tries_again() {
+    for lasts in [false, true] {
+        let own = Own { lasts, ..Own::default() };
+        let mut builder = builder(&TestClock::new());
+        builder.add(Entry::new(Ask(own.clone()), |()| Ok(())));
+        builder.spawn().await.unwrap_err();
+        let told = own.told.lock().unwrap();
+        assert_eq!(told.len() == 1, lasts, "{told:?}");
+        assert!(told.iter().all(|&told| told), "{told:?}");
+    }
+    assert!(!is_retried());
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_of_init_a_source_makes_its_own_attempts() {
+    let own = Own::default();
+    let mut builder = builder(&TestClock::new());
+    let key = builder.add(Entry::new(Ask(own.clone()), |()| Ok(())).lazy());
+    builder.spawn().await.unwrap().get(key).await.unwrap_err();
+    assert_eq!(*own.told.lock().unwrap(), [false]);
 }

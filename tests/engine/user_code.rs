@@ -360,29 +360,40 @@ async fn what_a_memo_displaces_is_dropped_where_it_does_no_harm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_not_taken_before_a_decoder_has_ended_however_long_it_takes() {
-    let (source, clock) = (TestSource::new(), TestClock::new());
+    let (source, clock, gate) = (TestSource::new(), TestClock::new(), Gate::default());
     source.set("x", "1");
     let mut builder = builder(&clock).mode(Mode::SnapStart);
+    let well = builder.add(source.entry("x").name("well"));
     let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-    let ended = Arc::new(AtomicBool::new(false));
+    let (ended, passed) = (Arc::new(AtomicBool::new(false)), gate.clone());
     let ends = Arc::clone(&ended);
     let x = builder.add(source.decoded("x", move |text| {
         if text == "2" {
             _ = begun.send(());
-            // Many times as long as the end of other aborted tasks is waited for.
-            std::thread::sleep(Duration::from_millis(100));
+            passed.pass();
             ends.store(true, SeqCst);
         }
         Ok(())
     }));
     let cache = builder.spawn().await.unwrap();
     source.set("x", "2");
+    gate.close(true);
     let reader = tokio::spawn({
         let cache = cache.clone();
         async move { drop(cache.refresh(x).await) }
     });
     begins.recv().await.unwrap();
-    Invocations::new(&cache, &clock).before_snapshot().await.unwrap();
-    assert!(ended.load(SeqCst));
+    let invocations = Invocations::new(&cache, &clock);
+    let snapshot = tokio::spawn(async move {
+        invocations.before_snapshot().await.unwrap();
+        ended.load(SeqCst)
+    });
+    // Many times as long as the end of other aborted tasks is waited for, and the refresher has seen it.
+    for _ in 0..20 {
+        clock.advance(MINUTE);
+        cache.invalidate(well).await.unwrap();
+    }
+    gate.close(false);
+    assert!(snapshot.await.unwrap(), "it was taken while the decoder ran");
     reader.abort();
 }

@@ -23,7 +23,8 @@ where
         _ => code_within(&error).map_or(ErrorKind::Source, kind_of),
     };
     let is_lasting = is_lasting(&error);
-    FetchError::new(kind, error.map_service_error(with_message)).lasting(is_lasting)
+    let failure = FetchError::new(kind, error.map_service_error(with_message));
+    if is_lasting { failure.lasting() } else { failure }
 }
 
 /// Whether the same request would fail again a moment later: it cannot be made, or the service does not

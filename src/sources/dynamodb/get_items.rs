@@ -191,8 +191,7 @@ async fn batch_get_item<'a>(
 ) -> Result<Processed<'a>, CallError> {
     let call = client.batch_get_item().set_request_items(Some(by_table(requests)));
     let answer = call.send().await.map_err(|error| refused(error, requests))?;
-    let unusable =
-        |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error).lasting(true));
+    let unusable = |error| CallError::AnyCall(FetchError::new(ErrorKind::Source, error).lasting());
     sort_out(answer, requests).map_err(unusable)
 }
 

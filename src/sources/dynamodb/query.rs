@@ -199,7 +199,7 @@ impl QueryRequest {
                 .map_err(failure)?;
             let Some(found) = page.items else {
                 let cause = "the answer does not say which items there are";
-                return Err(FetchError::new(ErrorKind::Source, cause).lasting(true));
+                return Err(FetchError::new(ErrorKind::Source, cause).lasting());
             };
             items.extend(found.into_iter().map(Item::new));
             start = page.last_evaluated_key.filter(|key| !key.is_empty());

@@ -205,7 +205,7 @@ impl Turn {
     ) -> Result<(), FetchError> {
         let failed = |error: io::Error| {
             let message = format!("the file {} could not be written", self.file.path.display());
-            FetchError::new(ErrorKind::Source, error).lasting(true).context(message)
+            FetchError::new(ErrorKind::Source, error).lasting().context(message)
         };
         let target = Arc::clone(&self.file);
         let unfinished = blocking(move || target.beside()).await.map_err(failed)?;

@@ -127,7 +127,7 @@ fn refused(error: SdkError<GetObjectError>) -> FetchError {
             }
             None => "the bucket is in another region: name it with `.region(..)`".to_owned(),
         };
-        return FetchError::new(ErrorKind::Source, error).lasting(true).context(message);
+        return FetchError::new(ErrorKind::Source, error).lasting().context(message);
     }
     match status(&error) {
         // Whatever its code: S3 throttles with a 503.
@@ -176,7 +176,7 @@ impl Body {
         let length = self.length.unwrap_or_default().try_into().unwrap_or(usize::MAX);
         // An object of an allowed size may still exceed the memory there is.
         all.try_reserve_exact(length)
-            .map_err(|error| FetchError::new(ErrorKind::Source, error).lasting(true))?;
+            .map_err(|error| FetchError::new(ErrorKind::Source, error).lasting())?;
         while let Some(chunk) = self.next().await? {
             all.extend_from_slice(&chunk);
         }

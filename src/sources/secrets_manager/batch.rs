@@ -140,7 +140,7 @@ fn find(answers: &[Answer], secret: &str) -> Result<SecretVersion, FetchError> {
         Some(answer) => answer.version.clone(),
         None => {
             let cause = format!("the answer does not mention {secret}");
-            Err(FetchError::new(ErrorKind::Source, cause).lasting(true))
+            Err(FetchError::new(ErrorKind::Source, cause).lasting())
         }
     }
 }
@@ -164,7 +164,8 @@ fn refused(error: ApiErrorType) -> FetchError {
         "InternalServiceError" => single!(InternalServiceError),
         _ => Single::generic(metadata),
     };
-    FetchError::new(kind_of(&code), cause).lasting(code != "InternalServiceError")
+    let failure = FetchError::new(kind_of(&code), cause);
+    if code == "InternalServiceError" { failure } else { failure.lasting() }
 }
 
 /// Forbids the SDK to retry a throttled batch, which would take seconds: single calls are faster.

@@ -106,7 +106,7 @@ pub(super) async fn get_pair(
         current = after;
     }
     let cause = format!("it was rotated between two calls, {ATTEMPTS} times over");
-    Err(FetchError::new(ErrorKind::Source, cause).lasting(true))
+    Err(FetchError::new(ErrorKind::Source, cause).lasting())
 }
 
 fn is_missing(error: &SdkError<GetSecretValueError>) -> bool {

@@ -95,7 +95,7 @@ impl BatchCall<String> for GetParameters<'_> {
             None if invalid.contains(name) => Err(missing(name)),
             None => {
                 let cause = format!("the answer has no value for {name}");
-                Err(FetchError::new(ErrorKind::Source, cause).lasting(true))
+                Err(FetchError::new(ErrorKind::Source, cause).lasting())
             }
         };
         Ok(names.iter().map(result).collect())
