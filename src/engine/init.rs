@@ -53,11 +53,9 @@ impl Engine {
         self.read_all(Read { kind: ReadKind::Snapshot, after: 0 }, Cause::Init, now);
     }
 
-    /// Ends init, if its time is up or it has nothing to wait for.
-    pub(super) fn end_init(&mut self, now: Stamp) {
-        if let Some(init) = self.init
-            && (init.end <= now.monotonic || !self.board.is_loading())
-        {
+    /// Ends init, if it has nothing to wait for. At its deadline the whole cache ends.
+    pub(super) fn end_init(&mut self) {
+        if self.init.is_some() && !self.board.is_loading() {
             self.init = None;
         }
     }

@@ -244,7 +244,7 @@ impl Engine {
         if self.life.phase.hold_end().is_some_and(|end| end <= now.monotonic) {
             self.told(Word::HoldOver, now);
         }
-        self.end_init(now);
+        self.end_init();
         if let Some(cause) = self.timers()
             && !self.schedule.all().admits(now)
         {
